@@ -1,0 +1,138 @@
+use std::num::NonZeroU16;
+
+use aws_lc_rs::aead::Aad;
+use aws_lc_rs::error::Unspecified;
+use thiserror::Error;
+
+use super::{
+    DELIMITER_BYTES, HEADER_BYTES, KEY_ID_BYTES, KEY_ID_LENGTH, LAST_RECORD, MAX_BODY_BYTES,
+    MAX_PLAINTEXT_BYTES, SALT_BYTES, TAG_BYTES, derive,
+};
+use crate::{AuthSecret, KeyAgreement, KeyAgreementSource, Randomness, UserAgentPublicKey};
+
+/// Record size announced in every message. It must exceed the record (RFC 8291 §4); a fixed one
+/// gives nothing away.
+const RECORD_SIZE: u32 = 4096;
+
+/// Largest plaintext for Firefox for Android, whose bridge takes bodies of 2744 octets.
+const MAX_BRIDGED_PLAINTEXT_BYTES: usize = 2744 - HEADER_BYTES - DELIMITER_BYTES - TAG_BYTES;
+
+/// How much a message is padded, so that the push service learns less from its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Padding {
+    /// Not at all.
+    None,
+    /// The plaintext is filled up to a multiple of this many octets.
+    ///
+    /// Capped so that the body stays within 4096 octets, and within the 2744 octets that Firefox
+    /// for Android can receive if it does so without padding.
+    ToMultipleOf(NonZeroU16),
+    /// Every body has 4096 octets. Firefox for Android cannot receive those.
+    Full,
+}
+
+impl Padding {
+    /// Octets of padding for a plaintext of `length` octets, itself within the limit.
+    fn octets(self, length: usize) -> usize {
+        let limit = if length <= MAX_BRIDGED_PLAINTEXT_BYTES {
+            MAX_BRIDGED_PLAINTEXT_BYTES
+        } else {
+            MAX_PLAINTEXT_BYTES
+        };
+        let padded = match self {
+            Self::None => length,
+            Self::ToMultipleOf(step) => length.next_multiple_of(usize::from(step.get())).min(limit),
+            Self::Full => MAX_PLAINTEXT_BYTES,
+        };
+        padded.saturating_sub(length)
+    }
+}
+
+/// Encrypts one message for one user agent: the body of a push message in `aes128gcm`.
+///
+/// `keys` gives the sender's half of the key agreement ([`FreshKeyPair`](crate::FreshKeyPair)
+/// outside tests), `randomness` the salt.
+///
+/// Spec: RFC 8291 §3 and §4, RFC 8188 §2.
+pub fn encrypt(
+    subscription_key: &UserAgentPublicKey,
+    auth: &AuthSecret,
+    plaintext: &[u8],
+    padding: Padding,
+    keys: &dyn KeyAgreementSource,
+    randomness: &dyn Randomness,
+) -> Result<Vec<u8>, EncryptError> {
+    if plaintext.len() > MAX_PLAINTEXT_BYTES {
+        return Err(EncryptError::TooLong {
+            got: plaintext.len(),
+        });
+    }
+    let agreement = keys.agree(subscription_key)?;
+    let mut salt = [0; SALT_BYTES];
+    randomness.fill(&mut salt);
+
+    let padding = padding.octets(plaintext.len());
+    let mut body =
+        Vec::with_capacity(HEADER_BYTES + plaintext.len() + DELIMITER_BYTES + padding + TAG_BYTES);
+    push_header(&mut body, &salt, agreement.sender_public());
+    body.extend_from_slice(plaintext);
+    body.push(LAST_RECORD);
+    body.resize(body.len() + padding, 0);
+    seal_record(&mut body, &agreement, subscription_key, auth, &salt)
+        .map_err(|Unspecified| EncryptError::Seal)?;
+    debug_assert!(
+        body.len() <= MAX_BODY_BYTES,
+        "the limit of the plaintext is derived from it"
+    );
+    Ok(body)
+}
+
+fn push_header(body: &mut Vec<u8>, salt: &[u8; SALT_BYTES], sender_public: &[u8; KEY_ID_BYTES]) {
+    body.extend_from_slice(salt);
+    body.extend_from_slice(&RECORD_SIZE.to_be_bytes());
+    body.push(KEY_ID_LENGTH);
+    body.extend_from_slice(sender_public);
+}
+
+/// Encrypts what follows the header where it stands, and appends the tag.
+fn seal_record(
+    body: &mut Vec<u8>,
+    agreement: &KeyAgreement,
+    subscription_key: &UserAgentPublicKey,
+    auth: &AuthSecret,
+    salt: &[u8; SALT_BYTES],
+) -> Result<(), Unspecified> {
+    let (key, nonce) = derive(
+        agreement.shared_secret(),
+        auth,
+        subscription_key.as_bytes(),
+        agreement.sender_public(),
+        salt,
+    )?;
+    let record = body.get_mut(HEADER_BYTES..).ok_or(Unspecified)?;
+    let tag = key.seal_in_place_separate_tag(nonce, Aad::empty(), record)?;
+    body.extend_from_slice(tag.as_ref());
+    Ok(())
+}
+
+/// Why a message was not encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EncryptError {
+    /// The plaintext does not fit into a body that every push service takes.
+    #[error(
+        "the payload has {got} octets, at most {MAX_PLAINTEXT_BYTES} fit into a push message: shorten it, or send a reference"
+    )]
+    TooLong {
+        /// Octets of the plaintext.
+        got: usize,
+    },
+    /// No key pair could be made, or no secret agreed upon with it.
+    #[error(
+        "the key agreement with the user agent failed; this is a fault of the system, not of the message"
+    )]
+    KeyAgreement,
+    /// The cipher failed.
+    #[error("the encryption failed; this is a fault of the system, not of the message")]
+    Seal,
+}

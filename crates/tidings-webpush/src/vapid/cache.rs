@@ -1,0 +1,157 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use http::HeaderValue;
+
+use crate::{Contact, PushResource, VapidError, VapidKey, VapidPublicKey, VapidToken};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Half of what push services allow: leaves room for clocks that disagree.
+const LIFETIME: Duration = HOUR.saturating_mul(12);
+
+/// A token is used until this much of its life is left.
+const RENEW_BELOW: Duration = HOUR.saturating_mul(6);
+
+/// No push service takes a token that expires later than this (RFC 8292 §2).
+const LONGEST_ACCEPTED: Duration = HOUR.saturating_mul(24);
+
+/// Apple asks not to renew tokens more often.
+const LEAST_BETWEEN_RENEWALS: Duration = HOUR;
+
+/// Enough for every push service there is; strangers' endpoints cannot grow the cache beyond it.
+const MAX_TOKENS: usize = 4096;
+
+/// VAPID tokens by key and push service, signed once and used for hours.
+///
+/// RFC 8292 §5 asks for the reuse, so that push services can cache their check. A token lives 12
+/// hours and is renewed when 6 are left, or when the clock was set back so far that push services
+/// would refuse it.
+pub struct TokenCache {
+    contact: Option<Contact>,
+    tokens: Mutex<Tokens>,
+}
+
+impl TokenCache {
+    /// An empty cache. `contact` goes into every token; without it Apple refuses them.
+    pub fn new(contact: Option<Contact>) -> Self {
+        Self {
+            contact,
+            tokens: Mutex::default(),
+        }
+    }
+
+    /// The `Authorization` header for a push message to `resource`, signed with `key`.
+    pub fn authorization(
+        &self,
+        key: &VapidKey,
+        resource: &PushResource,
+        now: SystemTime,
+    ) -> Result<HeaderValue, VapidError> {
+        // Held while signing, so that many senders that start at once sign one token, not many.
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = tokens.get(key.public_key(), resource.origin())
+            && !entry.is_due(now)
+        {
+            return Ok(entry.token.authorization());
+        }
+        let token = key.sign(resource.origin(), self.contact.as_ref(), now + LIFETIME)?;
+        let authorization = token.authorization();
+        tokens.insert(
+            key.public_key(),
+            resource.origin(),
+            Entry {
+                token,
+                signed_at: now,
+                refused: false,
+            },
+        );
+        Ok(authorization)
+    }
+
+    /// Notes that a push service refused the token, so that the next one is new: at most once an
+    /// hour, since a refusal is more often about the key or the contact than about the token.
+    pub fn forget(&self, public_key: &VapidPublicKey, origin: &str) {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = tokens.get_mut(public_key, origin) {
+            entry.refused = true;
+        }
+    }
+}
+
+impl fmt::Debug for TokenCache {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("TokenCache")
+    }
+}
+
+struct Entry {
+    token: VapidToken,
+    signed_at: SystemTime,
+    refused: bool,
+}
+
+impl Entry {
+    fn is_due(&self, now: SystemTime) -> bool {
+        let left = self
+            .token
+            .expires_at()
+            .duration_since(now)
+            .unwrap_or_default();
+        if left < RENEW_BELOW || left > LONGEST_ACCEPTED {
+            return true;
+        }
+        // A clock that went back behind the signature is itself a likely cause of the refusal.
+        let age = now.duration_since(self.signed_at);
+        self.refused && age.map_or(true, |age| age >= LEAST_BETWEEN_RENEWALS)
+    }
+}
+
+/// Two levels, so that a look-up borrows both parts of the key.
+#[derive(Default)]
+struct Tokens {
+    by_key: HashMap<VapidPublicKey, HashMap<Box<str>, Entry>>,
+    count: usize,
+}
+
+impl Tokens {
+    fn insert(&mut self, public_key: &VapidPublicKey, origin: &str, entry: Entry) {
+        if self.get(public_key, origin).is_none() && self.count >= MAX_TOKENS {
+            self.remove_oldest();
+        }
+        let by_origin = self.by_key.entry(public_key.clone()).or_default();
+        if by_origin.insert(origin.into(), entry).is_none() {
+            self.count += 1;
+        }
+    }
+
+    fn remove_oldest(&mut self) {
+        let oldest = self
+            .by_key
+            .iter()
+            .flat_map(|(key, by_origin)| by_origin.iter().map(move |(origin, e)| (e, key, origin)))
+            .min_by_key(|(entry, _, _)| entry.signed_at)
+            .map(|(_, key, origin)| (key.clone(), origin.clone()));
+        let Some((key, origin)) = oldest else {
+            return;
+        };
+        if let Some(by_origin) = self.by_key.get_mut(&key)
+            && by_origin.remove(&origin).is_some()
+        {
+            self.count -= 1;
+            if by_origin.is_empty() {
+                self.by_key.remove(&key);
+            }
+        }
+    }
+
+    fn get_mut(&mut self, public_key: &VapidPublicKey, origin: &str) -> Option<&mut Entry> {
+        self.by_key.get_mut(public_key)?.get_mut(origin)
+    }
+
+    fn get(&self, public_key: &VapidPublicKey, origin: &str) -> Option<&Entry> {
+        self.by_key.get(public_key)?.get(origin)
+    }
+}

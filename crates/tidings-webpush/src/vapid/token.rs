@@ -1,0 +1,103 @@
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::error::Unspecified;
+use http::HeaderValue;
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::{Contact, VapidKey, base64url};
+
+/// `{"typ":"JWT","alg":"ES256"}` in base64url: the header of every token (RFC 8292 §2).
+const HEADER: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJFUzI1NiJ9";
+
+/// A signed VAPID token.
+///
+/// A secret: until it expires, whoever has it can send to every subscription of that key and push
+/// service whose push resource he knows (RFC 8292 §5).
+#[derive(Clone)]
+pub struct VapidToken {
+    authorization: HeaderValue,
+    expires_at: SystemTime,
+}
+
+impl VapidToken {
+    /// When the token expires, to the second.
+    pub fn expires_at(&self) -> SystemTime {
+        self.expires_at
+    }
+
+    /// The `Authorization` header: `vapid t=…, k=…`, marked as sensitive. Cheap to call.
+    ///
+    /// Spec: RFC 8292 §3.
+    pub fn authorization(&self) -> HeaderValue {
+        self.authorization.clone()
+    }
+}
+
+impl fmt::Debug for VapidToken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("VapidToken")
+    }
+}
+
+/// Claims in the order of the example in RFC 8292 §2.4.
+#[derive(Serialize)]
+struct Claims<'a> {
+    aud: &'a str,
+    exp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<&'a str>,
+}
+
+pub(crate) fn sign(
+    key: &VapidKey,
+    audience_origin: &str,
+    contact: Option<&Contact>,
+    expires_at: SystemTime,
+) -> Result<VapidToken, VapidError> {
+    let exp = expires_at
+        .duration_since(UNIX_EPOCH)
+        .map_err(|_| VapidError::ExpiresBeforeEpoch)?
+        .as_secs();
+    let claims = Claims {
+        aud: audience_origin,
+        exp,
+        sub: contact.map(Contact::as_str),
+    };
+    // Strings and one number: this cannot fail, but the error is at hand.
+    let claims = serde_json::to_vec(&claims).map_err(|_| VapidError::Sign)?;
+
+    let mut text = format!("vapid t={HEADER}.");
+    base64url::encode_into(&claims, &mut text);
+    let signed = text.strip_prefix("vapid t=").unwrap_or_default();
+    let signature = key
+        .sign_octets(signed.as_bytes())
+        .map_err(|Unspecified| VapidError::Sign)?;
+    text.push('.');
+    base64url::encode_into(signature.as_ref(), &mut text);
+    text.push_str(", k=");
+    base64url::encode_into(key.public_key().as_bytes(), &mut text);
+
+    let mut authorization = HeaderValue::try_from(text).map_err(|_| VapidError::Sign)?;
+    authorization.set_sensitive(true);
+    Ok(VapidToken {
+        authorization,
+        expires_at: UNIX_EPOCH + Duration::from_secs(exp),
+    })
+}
+
+/// Why no VAPID key or token was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum VapidError {
+    /// No key pair could be made.
+    #[error("no key pair could be generated; this is a fault of the system")]
+    Generate,
+    /// The expiry lies before 1970.
+    #[error("the token would expire before 1970: set the system's clock")]
+    ExpiresBeforeEpoch,
+    /// The signature could not be made.
+    #[error("the token could not be signed; this is a fault of the system")]
+    Sign,
+}
