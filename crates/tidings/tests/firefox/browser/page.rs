@@ -1,0 +1,142 @@
+//! One tab of the browser.
+
+use std::{env, fs, path::PathBuf};
+
+use anyhow::{Context, Result};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Firefox;
+use crate::wait::until;
+
+/// A tab. It stays open when this is dropped.
+pub(crate) struct Page<'a> {
+    firefox: &'a Firefox,
+    context: String,
+}
+
+/// A notification on the screen, as `ServiceWorkerRegistration.getNotifications()` tells it.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Notification {
+    pub(crate) title: String,
+    pub(crate) body: String,
+    pub(crate) data: Value,
+}
+
+impl<'a> Page<'a> {
+    pub(super) fn new(firefox: &'a Firefox, context: &str) -> Self {
+        Self {
+            firefox,
+            context: context.to_owned(),
+        }
+    }
+
+    /// Loads `url` and waits until it has loaded.
+    pub(crate) async fn navigate(&self, url: &str) -> Result<()> {
+        let parameters = json!({"context": self.context, "url": url, "wait": "complete"});
+        self.firefox
+            .call("browsingContext.navigate", parameters)
+            .await
+            .map(drop)
+    }
+
+    /// Calls a JavaScript function in the page, waits for its promise and takes the result as JSON.
+    pub(crate) async fn evaluate(&self, function: &str) -> Result<Value> {
+        self.firefox
+            .evaluate(&self.context, function, &json!([]))
+            .await
+    }
+
+    /// Waits until a JavaScript function in the page returns what `expected` accepts.
+    pub(crate) async fn wait_until(
+        &self,
+        what: &str,
+        function: &str,
+        expected: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
+        let found = until(what, async || self.evaluate(function).await, expected).await;
+        match found {
+            Ok(value) => Ok(value),
+            Err(error) => {
+                let shot = self.screenshot("failure").await?;
+                Err(error.context(format!("the page looked like {}", shot.display())))
+            }
+        }
+    }
+
+    /// Clicks the middle of an element with the mouse, which is a gesture of the user to the page.
+    pub(crate) async fn click(&self, selector: &str) -> Result<()> {
+        let wanted =
+            json!({"context": self.context, "locator": {"type": "css", "value": selector}});
+        let located = self
+            .firefox
+            .call("browsingContext.locateNodes", wanted)
+            .await?;
+        let element = located["nodes"][0]["sharedId"]
+            .as_str()
+            .with_context(|| format!("the page has no element {selector}"))?;
+        let click = json!({
+            "context": self.context,
+            "actions": [{
+                "type": "pointer",
+                "id": "mouse",
+                "actions": [
+                    {
+                        "type": "pointerMove",
+                        "x": 0,
+                        "y": 0,
+                        "origin": {"type": "element", "element": {"sharedId": element}},
+                    },
+                    {"type": "pointerDown", "button": 0},
+                    {"type": "pointerUp", "button": 0},
+                ],
+            }],
+        });
+        self.firefox
+            .call("input.performActions", click)
+            .await
+            .map(drop)
+    }
+
+    /// The notifications of this site that are on the screen.
+    pub(crate) async fn notifications(&self) -> Result<Vec<Notification>> {
+        const NOTIFICATIONS: &str = "async () => {
+            const registration = await navigator.serviceWorker.ready;
+            const shown = await registration.getNotifications();
+            return shown.map(({ title, body, data }) => ({ title, body, data }));
+        }";
+        serde_json::from_value(self.evaluate(NOTIFICATIONS).await?).context("the notifications")
+    }
+
+    /// Waits until exactly one notification with this title is on the screen.
+    pub(crate) async fn wait_for_notification(&self, title: &str) -> Result<Notification> {
+        let mut shown = until(
+            &format!("one notification {title:?}"),
+            async || self.notifications().await,
+            |shown| {
+                shown
+                    .iter()
+                    .filter(|notification| notification.title == title)
+                    .count()
+                    == 1
+            },
+        )
+        .await?;
+        shown.retain(|notification| notification.title == title);
+        shown.pop().context("a notification that was just there")
+    }
+
+    /// Writes what the tab shows to a PNG file in the build's folder for test output.
+    pub(crate) async fn screenshot(&self, name: &str) -> Result<PathBuf> {
+        let parameters = json!({"context": self.context});
+        let shot = self
+            .firefox
+            .call("browsingContext.captureScreenshot", parameters)
+            .await?;
+        let image = BASE64_STANDARD.decode(shot["data"].as_str().context("no image")?)?;
+        let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("firefox-{name}.png"));
+        fs::write(&file, image).with_context(|| format!("writing {}", file.display()))?;
+        Ok(file)
+    }
+}

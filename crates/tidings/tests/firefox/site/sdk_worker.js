@@ -1,0 +1,1 @@
+importScripts("{{tidings}}/sdk/tidings-sw.js");
