@@ -1,0 +1,331 @@
+/**
+ * Tidings in a service worker. Use this file as it is, or `importScripts()` it from any origin into the site's own worker.
+ *
+ * @typedef {{ message?: string, subscription?: string, proof?: string, receipts?: string, navigate?: string,
+ *   actions?: Record<string, string | undefined> }} Ours what a notification's `data.tidings` holds
+ * @typedef {{ title: string, [option: string]: any }} Content a notification's title and options, as the web names them
+ * @typedef {{ url: string, receipt: { message: string, event: string, at: string } }} Unsent
+ *
+ * @typedef {object} Hooks `self.tidings`, for the site to set
+ * @property {(data: any, event: PushEvent) => unknown} [onData] gets what is no notification: a message's `data`, or
+ *   exact bytes as JSON or text. It returns (a promise of) what to show, `{ title, body, … }`, or shows something itself.
+ * @property {Content} [fallback] stands in where a push says nothing that could be shown
+ */
+"use strict";
+{
+  const worker = /** @type {ServiceWorkerGlobalScope & { tidings?: Hooks }} */ (/** @type {unknown} */ (self));
+  worker.tidings ??= {};
+
+  const HOOK_MS = 10_000;
+  const LOCAL_MS = 2_000;
+  const RECEIPTS_MS = 3_000;
+  const RECEIPTS_AGE_MS = 7 * 86_400_000;
+  const RECEIPTS_KEPT = 100;
+  const SHOWN_KEPT = 500;
+
+  worker.addEventListener("push", (event) => event.waitUntil(onPush(event)));
+
+  worker.addEventListener("notificationclick", (event) => {
+    const { notification, action } = event;
+    const ours = oursIn(notification);
+    if (!ours) return;
+    closeQuietly(ours, [notification]);
+    const target = httpUrl(ours.actions?.[action]) ?? httpUrl(ours.navigate) ?? worker.location.origin;
+    // Opening comes first: the click allows it for one second only (Firefox).
+    event.waitUntil(within(open(target), LOCAL_MS).then(() => report("clicked", ours, action)));
+  });
+
+  worker.addEventListener("notificationclose", (event) => {
+    const ours = oursIn(event.notification);
+    if (ours && !closing.has(ours.message)) event.waitUntil(report("dismissed", ours));
+  });
+
+  /** @param {PushEvent} event */
+  async function onPush(event) {
+    const { ours, badge, ...push } = read(event);
+    // One after the other, so that of two with the same tag the later stays.
+    const isNew = await inTurn(() => show(event, push, ours));
+    if (!isNew) return;
+    const count = Number(badge ?? NaN);
+    if (count >= 0) within(navigator.setAppBadge?.(count), LOCAL_MS);
+    await report("shown", ours);
+  }
+
+  /**
+   * `declared` is a notification that the browser itself shows if we do not (Declarative Web Push).
+   * @param {PushEvent & { notification?: Notification }} event
+   * @returns {{ ours: Ours, content?: Content, declared?: Notification, data?: unknown, badge?: unknown }}
+   */
+  function read({ data, notification: declared }) {
+    if (declared) return { declared, content: copy(declared), ours: Object(oursIn(declared)) };
+    /** @type {any} */
+    let json = data?.text();
+    try {
+      json = JSON.parse(json);
+    } catch {
+      // Text, perhaps.
+    }
+    const { web_push, notification, app_badge, tidings, data: inner } = Object(json);
+    const titled = [notification, inner, json].find((one) => one?.title && typeof one.title === "string");
+    const content = titled ?? sentence(json);
+    return {
+      content,
+      badge: app_badge ?? notification?.app_badge,
+      ours: Object(tidings ?? notification?.data?.tidings),
+      ...(!(web_push && content) && { data: tidings ? inner : json }),
+    };
+  }
+
+  /** @param {PushEvent} event @param {Omit<ReturnType<typeof read>, "ours">} push @param {Ours} ours */
+  async function show(event, { content, declared, ...push }, ours) {
+    const [visible, shown] = await Promise.all([onScreen(ours), wasShown(ours)]);
+    const wanted = content ?? fallback();
+    if (shown || visible.length) {
+      await repeat(visible.at(-1), wanted, ours);
+      return false;
+    }
+    const answer = "data" in push ? await ask(event, push.data) : undefined;
+    if (!declared && answer !== true) {
+      await display(answer || wanted, ours).catch(() => display(fallback(), ours));
+    }
+    await remember(ours);
+    return true;
+  }
+
+  /**
+   * A push that comes twice replaces its notification without a sound. If the person has closed that, it appears only
+   * as long as browsers insist.
+   * @param {Notification | undefined} old @param {Content} content @param {Ours} ours
+   */
+  async function repeat(old, content, ours) {
+    // With nothing to replace, the caller's tag may by now show another message.
+    const again = old ? copy(old) : { ...content, tag: "" };
+    closeQuietly(ours, []);
+    await display({ ...again, silent: true, renotify: false }, ours);
+    // Safari stacks what others replace.
+    closeQuietly(ours, (await onScreen(ours)).slice(0, old ? -1 : undefined));
+  }
+
+  /**
+   * The site's hook on data that is no notification.
+   * @param {PushEvent} event @param {unknown} data
+   * @returns {Promise<Content | boolean>} what it wants shown, or whether it showed something
+   */
+  async function ask(event, data) {
+    /** @type {Promise<void>[]} */
+    const shows = [];
+    const { registration } = worker;
+    registration.showNotification = (...args) => {
+      shows.push(ServiceWorkerRegistration.prototype.showNotification.apply(registration, args));
+      return /** @type {Promise<void>} */ (shows.at(-1));
+    };
+    const hook = async () => /** @type {any} */ (worker.tidings?.onData?.(data, event));
+    const answer = await within(hook(), HOOK_MS);
+    Reflect.deleteProperty(registration, "showNotification");
+    if (answer?.title) return answer;
+    return (await Promise.allSettled(shows)).some(({ status }) => status === "fulfilled");
+  }
+
+  /** @param {Content} content @param {Ours} ours */
+  async function display({ title, ...content }, ours) {
+    const { body, silent, data, navigate, vibrate } = content;
+    const actions = Array.from(content.actions ?? [], (action) => ({ ...action, icon: httpUrl(action?.icon) }));
+    const targets = Object.fromEntries(actions.map((action) => [action.action, action.navigate]));
+    const tag = content.tag || (ours.message && `tidings ${ours.message}`);
+    const tidings = { navigate, actions: targets, ...ours, ...data?.tidings };
+    const plain = { body, silent, tag, data: { ...data, tidings } };
+    const options = {
+      ...content,
+      ...plain,
+      actions,
+      icon: httpUrl(content.icon),
+      image: httpUrl(content.image),
+      badge: httpUrl(content.badge),
+      navigate: httpUrl(navigate),
+      // These two throw: a vibration in silence, and renewed attention to no tag.
+      vibrate: silent ? undefined : vibrate,
+      renotify: Boolean(tag && content.renotify),
+    };
+    const { registration } = worker;
+    // Browsers also throw at members of a wrong type.
+    await registration.showNotification(title, options).catch(() => registration.showNotification(title, plain));
+  }
+
+  /** @returns {Content} */
+  function fallback() {
+    const { hostname } = worker.location;
+    return { title: hostname, body: "There is something new.", tag: "tidings", ...worker.tidings?.fallback };
+  }
+
+  /** Neither broken JSON nor binary data. @param {unknown} text @returns {Content | undefined} */
+  function sentence(text) {
+    if (typeof text !== "string" || !/^[^{[<\p{Cc}\uFFFD][^\p{Cc}\uFFFD]*$/u.test(text)) return undefined;
+    return { title: fallback().title, body: text };
+  }
+
+  /** @param {Notification} notification @returns {Content} */
+  function copy(notification) {
+    const content = /** @type {Content} */ ({ title: "" });
+    // Its members are its prototype's accessors.
+    for (const name in notification) content[name] = Reflect.get(notification, name) || undefined;
+    return content;
+  }
+
+  /** Focuses a window at this address, or opens one. @param {string} url */
+  async function open(url) {
+    const same = (await windows()).find((client) => client.url === url);
+    await (same ? same.focus() : worker.clients.openWindow(url));
+  }
+
+  function windows() {
+    return worker.clients.matchAll({ type: "window", includeUncontrolled: true });
+  }
+
+  /** Messages whose notifications we close, or replace, ourselves: Firefox reports that like a person's doing. */
+  const closing = new Set();
+
+  /** @param {Ours} ours @param {Notification[]} notifications */
+  function closeQuietly({ message }, notifications) {
+    closing.add(message);
+    setTimeout(() => closing.delete(message), LOCAL_MS);
+    for (const notification of notifications) notification.close();
+  }
+
+  /** @param {Notification} notification @returns {Ours | undefined} nothing for the site's own notifications */
+  function oursIn({ data }) {
+    return data?.tidings;
+  }
+
+  /** @param {Ours} ours */
+  async function onScreen({ message }) {
+    const all = await within(worker.registration.getNotifications(), LOCAL_MS);
+    return (all ?? []).filter((one) => message && oursIn(one)?.message === message);
+  }
+
+  /** @param {Ours} ours */
+  async function wasShown({ message }) {
+    return message && within(inStore("shown", "readonly", (store) => store.count(message)), LOCAL_MS);
+  }
+
+  /** @param {Ours} ours */
+  async function remember({ message }) {
+    if (message) await keep("shown", SHOWN_KEPT, Date.now(), message);
+  }
+
+  /**
+   * Tells open pages and the server. What the server does not take now goes with the next event.
+   * @param {"shown" | "clicked" | "dismissed"} event @param {Ours} ours @param {string} [action]
+   */
+  async function report(event, { message, subscription, proof, receipts: url }, action) {
+    if (!message) return;
+    const told = { message, subscription, event, action: action || undefined, at: new Date().toISOString() };
+    for (const client of (await within(windows(), LOCAL_MS)) ?? []) client.postMessage({ tidings: told });
+    if (!url) return;
+    const receipt = { ...told, proof };
+    const kept = await keep("receipts", RECEIPTS_KEPT, { url, receipt }, `${message} ${event}`);
+    await (kept ? send() : post(url, [receipt]));
+  }
+
+  let sending = Promise.resolve();
+  /** @type {Promise<void> | undefined} */
+  let waiting;
+
+  /** One at a time, and one more for all that is asked meanwhile. */
+  function send() {
+    return (waiting ??= sending =
+      sending.then(async () => {
+        waiting = undefined;
+        /** @type {Unsent[]} */
+        const all = (await within(inStore("receipts", "readonly", (store) => store.getAll()), LOCAL_MS)) ?? [];
+        for (const url of new Set(all.map((one) => one.url))) {
+          const receipts = all.filter((one) => one.url === url).map((one) => one.receipt);
+          const recent = receipts.filter(({ at }) => Date.now() - Date.parse(at) < RECEIPTS_AGE_MS);
+          if (recent.length && !(await post(url, recent))) continue;
+          const forget = (/** @type {IDBObjectStore} */ store) =>
+            receipts.map(({ message, event }) => store.delete(`${message} ${event}`))[0];
+          await within(inStore("receipts", "readwrite", forget), LOCAL_MS);
+        }
+      }));
+  }
+
+  /** @param {string} url @param {object[]} receipts @returns {Promise<boolean>} whether they need not be sent again */
+  async function post(url, receipts) {
+    try {
+      const { ok, status } = await fetch(url, {
+        method: "POST",
+        body: JSON.stringify(receipts),
+        // Spares other origins the preflight.
+        headers: { "Content-Type": "text/plain" },
+        credentials: "omit",
+        keepalive: true,
+        signal: AbortSignal.timeout(RECEIPTS_MS),
+      });
+      // What the server refuses today, it refuses tomorrow.
+      return ok || (status >= 400 && status < 500 && status !== 408 && status !== 429);
+    } catch {
+      return false;
+    }
+  }
+
+  /** @param {string} name @param {number} limit @param {unknown} value @param {string} key */
+  function keep(name, limit, value, key) {
+    const keeping = inStore(name, "readwrite", (store) => {
+      const putting = store.put(value, key);
+      const keys = store.getAllKeys();
+      // Keys begin with a message id, that with a time: the first are the oldest.
+      keys.onsuccess = () => keys.result.slice(0, -limit).forEach((old) => store.delete(old));
+      return putting;
+    });
+    return within(keeping, LOCAL_MS);
+  }
+
+  /**
+   * One transaction on the database that the page shares. Either of the two creates all stores.
+   * @param {string} name @param {IDBTransactionMode} mode
+   * @param {(store: IDBObjectStore) => IDBRequest | undefined} act @returns {Promise<any>}
+   */
+  function inStore(name, mode, act) {
+    return new Promise((resolve, reject) => {
+      const opening = indexedDB.open("tidings", 1);
+      opening.onupgradeneeded = () => {
+        for (const each of ["subscriptions", "shown", "receipts"]) {
+          opening.result.createObjectStore(each, { autoIncrement: true });
+        }
+      };
+      opening.onerror = () => reject(opening.error);
+      opening.onsuccess = () => {
+        const database = opening.result;
+        const transaction = database.transaction(name, mode);
+        const request = act(transaction.objectStore(name));
+        transaction.oncomplete = () => resolve(request?.result);
+        transaction.onabort = () => reject(transaction.error);
+        database.close();
+      };
+    });
+  }
+
+  let turn = Promise.resolve();
+
+  /** @template T @param {() => Promise<T>} act @returns {Promise<T | undefined>} */
+  function inTurn(act) {
+    const done = turn.then(() => within(act(), HOOK_MS + 4 * LOCAL_MS));
+    turn = done.then(() => {});
+    return done;
+  }
+
+  /** Nothing that the browser promises may hold up the rest. @template T @param {Promise<T> | undefined} promise
+   * @param {number} ms @returns {Promise<T | undefined>} */
+  function within(promise, ms) {
+    return Promise.race([promise, new Promise((resolve) => setTimeout(resolve, ms))]).catch(() => undefined);
+  }
+
+  /** @param {unknown} value @returns {string | undefined} */
+  function httpUrl(value) {
+    try {
+      const { protocol, href } = new URL(typeof value === "string" ? value : "", worker.location.href);
+      return value && /^https?:$/.test(protocol) ? href : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+}
