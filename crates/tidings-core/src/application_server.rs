@@ -1,0 +1,95 @@
+//! The use cases: what Tidings does for pages, back ends and operators. One file each.
+
+mod accept_message;
+mod read_messages;
+mod register_subscription;
+mod report_receipts;
+mod subscriptions;
+mod vapid_keys;
+
+use std::fmt;
+use std::sync::Arc;
+
+use tidings_webpush::{Admission, Randomness};
+use url::Url;
+
+use crate::application::Applications;
+pub use crate::application_server::accept_message::{
+    AcceptError, AcceptedMessage, ContentRequest, MessageRequest, NotificationError,
+};
+pub use crate::application_server::register_subscription::{
+    RegisterError, Registered, RegistrationRequest, Said,
+};
+pub use crate::application_server::report_receipts::ReportedReceipt;
+pub use crate::application_server::subscriptions::{OwnSubscriptionError, TestError};
+pub use crate::application_server::vapid_keys::{VapidKeyChange, VapidKeyError};
+use crate::clock::Clock;
+use crate::mac::Macs;
+use crate::queue::WakePlanner;
+use crate::store::Store;
+
+/// The sending role of RFC 8030, which Tidings plays for its applications.
+pub struct ApplicationServer {
+    parts: Parts,
+}
+
+/// What an application server is made of. The binary chooses each.
+pub struct Parts {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where identifiers and slots come from.
+    pub randomness: Arc<dyn Randomness>,
+    /// Computes tokens, proofs and endpoint identities.
+    pub macs: Arc<Macs>,
+    /// Which endpoints may be registered.
+    pub admission: Arc<Admission>,
+    /// The applications.
+    pub applications: Applications,
+    /// How browsers reach this server.
+    pub public_url: Url,
+    /// Told when there is something to plan.
+    pub planner: Arc<dyn WakePlanner>,
+}
+
+impl ApplicationServer {
+    /// Ready to serve.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts }
+    }
+
+    /// The applications it serves.
+    pub fn applications(&self) -> &Applications {
+        &self.parts.applications
+    }
+
+    /// How browsers reach this server.
+    pub fn public_url(&self) -> &Url {
+        &self.parts.public_url
+    }
+
+    /// Where everything is kept.
+    pub fn store(&self) -> &dyn Store {
+        self.parts.store.as_ref()
+    }
+
+    /// The clock everything here goes by.
+    pub fn clock(&self) -> &dyn Clock {
+        self.parts.clock.as_ref()
+    }
+}
+
+impl fmt::Debug for ApplicationServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApplicationServer")
+            .field("public_url", &self.parts.public_url.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where the browsers of an application report receipts to.
+pub fn receipts_url(public_url: &Url, application: &crate::application::ApplicationName) -> String {
+    let base = public_url.as_str().trim_end_matches('/');
+    format!("{base}/v1/apps/{application}/receipts")
+}

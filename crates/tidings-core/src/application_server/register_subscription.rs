@@ -1,0 +1,168 @@
+//! A page, or the back end on its behalf, hands over a subscription.
+
+use tidings_webpush::{AdmissionError, ContentEncoding, Subscription};
+
+use crate::application::{Application, PageUsers};
+use crate::application_server::ApplicationServer;
+use crate::attributes::Attributes;
+use crate::id::{SubscriptionId, VapidKeyId};
+use crate::mac::SubscriptionToken;
+use crate::store::{NewSubscription, Registration, StoreError, SubscriptionChange};
+use crate::subscription::{Locale, SubscriptionRecord, TimeZoneName, UserId};
+use crate::vapid_key::VapidKeyState;
+
+/// Who says it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Said {
+    /// A page or service worker: a stranger.
+    ByPage,
+    /// The application's own back end: believed.
+    ByBackEnd,
+}
+
+/// What is handed over.
+#[derive(Clone, Debug)]
+pub struct RegistrationRequest {
+    /// The browser's part.
+    pub subscription: Subscription,
+    /// The application's attributes, if they are to be set.
+    pub attributes: Option<Attributes>,
+    /// The language, as the browser spells it.
+    pub locale: Option<String>,
+    /// The time zone, as the browser spells it.
+    pub timezone: Option<String>,
+    /// The VAPID key it was made with.
+    pub vapid_key: Option<VapidKeyId>,
+    /// `PushManager.supportedContentEncodings`.
+    pub encodings: Option<Vec<String>>,
+    /// Whom it belongs to.
+    pub user: Option<UserId>,
+    /// Who says so.
+    pub said: Said,
+}
+
+/// A registered subscription.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    /// The subscription.
+    pub record: SubscriptionRecord,
+    /// What its page shows to change, test or end it.
+    pub token: SubscriptionToken,
+    /// Whether it is new.
+    pub created: bool,
+}
+
+/// Why a subscription was not registered.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// The endpoint must not be sent to.
+    #[error(transparent)]
+    NotAdmitted(#[from] AdmissionError),
+    /// The endpoint is known with other keys.
+    #[error("this endpoint is registered with other keys")]
+    OtherKeys,
+    /// A page named a person and did not prove it.
+    #[error("`user` was not proved")]
+    UserNotProved,
+    /// The application has no such key, or it is retired.
+    #[error("the application has no VAPID key {0} in use")]
+    UnknownVapidKey(VapidKeyId),
+    /// The browser supports no encoding that Tidings can make.
+    #[error("`encodings` must contain `aes128gcm`")]
+    NoEncoding,
+    /// The application has no active key, so nothing can be sent to a subscription.
+    #[error("the application has no active VAPID key")]
+    NoActiveKey,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ApplicationServer {
+    /// Registers a subscription, or updates the known one with the same endpoint and keys.
+    pub async fn register_subscription(
+        &self,
+        application: &Application,
+        request: RegistrationRequest,
+    ) -> Result<Registered, RegisterError> {
+        self.parts
+            .admission
+            .admit(&request.subscription.push_resource)?;
+        if request.user.is_some()
+            && request.said == Said::ByPage
+            && application.page_users != PageUsers::Trusted
+        {
+            return Err(RegisterError::UserNotProved);
+        }
+        let encoding = request
+            .encodings
+            .as_deref()
+            .map(choose_encoding)
+            .transpose()?;
+        let default_vapid_key = self
+            .choose_vapid_key(application, request.vapid_key)
+            .await?;
+        let now = self.parts.clock.now();
+        let new = NewSubscription {
+            id: SubscriptionId::new(now, self.parts.randomness.as_ref()),
+            application: application.id,
+            endpoint_hash: self
+                .parts
+                .macs
+                .endpoint(application.id, &request.subscription.push_resource),
+            subscription: request.subscription,
+            vapid_key: request.vapid_key,
+            default_vapid_key,
+            encoding,
+            change: SubscriptionChange {
+                user: request.user.map(Some),
+                attributes: request.attributes,
+                locale: request.locale.map(|tag| Locale::parse(&tag)),
+                timezone: request.timezone.map(|name| TimeZoneName::parse(&name)),
+            },
+            now,
+        };
+        let (record, created) = match self.parts.store.register(new).await? {
+            Registration::Created(record) => (record, true),
+            Registration::Updated(record) => (record, false),
+            Registration::OtherKeys => return Err(RegisterError::OtherKeys),
+        };
+        let token = self
+            .parts
+            .macs
+            .subscription_token(record.id, &record.subscription.auth);
+        Ok(Registered {
+            record,
+            token,
+            created,
+        })
+    }
+
+    /// The key that was named, if it is in use, else the active one.
+    async fn choose_vapid_key(
+        &self,
+        application: &Application,
+        named: Option<VapidKeyId>,
+    ) -> Result<VapidKeyId, RegisterError> {
+        let keys = self.parts.store.vapid_keys(application.id).await?;
+        if let Some(named) = named {
+            return keys
+                .iter()
+                .find(|key| key.id == named && key.state != VapidKeyState::Retired)
+                .map(|key| key.id)
+                .ok_or(RegisterError::UnknownVapidKey(named));
+        }
+        keys.iter()
+            .find(|key| key.state == VapidKeyState::Active)
+            .map(|key| key.id)
+            .ok_or(RegisterError::NoActiveKey)
+    }
+}
+
+fn choose_encoding(supported: &[String]) -> Result<ContentEncoding, RegisterError> {
+    let lists = |encoding: ContentEncoding| supported.iter().any(|name| name == encoding.as_str());
+    if lists(ContentEncoding::Aes128gcm) {
+        return Ok(ContentEncoding::Aes128gcm);
+    }
+    Err(RegisterError::NoEncoding)
+}

@@ -1,0 +1,115 @@
+//! Batches: claiming, loading, recording.
+
+use async_trait::async_trait;
+use tidings_webpush::{ContentEncoding, Subscription};
+
+use crate::batch::{Batch, Lane, Lease, LeasedBatch, Position};
+use crate::clock::Timestamp;
+use crate::delivery::Outcome;
+use crate::id::{SubscriptionId, VapidKeyId};
+use crate::store::StoreError;
+use crate::subscription::PushServiceGroup;
+
+/// What a worker asks for.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// Batches of this push service.
+    pub group: PushServiceGroup,
+    /// Batches of this lane.
+    pub lane: Lane,
+    /// At most so many.
+    pub limit: u16,
+    /// The random token of this claim, new each time.
+    pub token: [u8; 16],
+    /// Batches whose `not_before` is not after this instant.
+    pub now: Timestamp,
+}
+
+/// Somewhere, something is due.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DueGroup {
+    /// The push service.
+    pub group: PushServiceGroup,
+    /// The lane.
+    pub lane: Lane,
+    /// When the first batch that nobody has claimed is due.
+    pub not_before: Timestamp,
+}
+
+/// A member of a batch whose turn it is.
+#[derive(Clone, Debug)]
+pub struct LoadedMember {
+    /// Its place in the batch.
+    pub position: Position,
+    /// Attempts made before.
+    pub attempts: u32,
+    /// Its subscription; `None` if that was ended, or is gone, since the batch was cut.
+    pub target: Option<Box<SendTarget>>,
+}
+
+/// A subscription, as far as sending needs it.
+#[derive(Clone, Debug)]
+pub struct SendTarget {
+    /// Its identifier.
+    pub id: SubscriptionId,
+    /// Where and for whom to encrypt.
+    pub subscription: Subscription,
+    /// How to encrypt.
+    pub encoding: ContentEncoding,
+    /// Which key to sign with.
+    pub vapid_key: VapidKeyId,
+}
+
+/// How a pass over a batch ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PassEnd {
+    /// All outcomes are final.
+    Done {
+        /// And with them those of the whole message.
+        message_done: bool,
+    },
+    /// Some deliveries wait for another attempt, the first of them for this instant.
+    Again {
+        /// When the batch is due again.
+        not_before: Timestamp,
+    },
+}
+
+/// Batches.
+#[async_trait]
+pub trait BatchStore: Send + Sync {
+    /// The push services and lanes with batches that nobody has claimed, due or not.
+    async fn due_groups(&self) -> Result<Vec<DueGroup>, StoreError>;
+
+    /// Claims due batches, the earliest due first. A claim ends when its pass is finished, when it
+    /// is released, or when it is lost: on SQLite with the process, on PostgreSQL with its time.
+    async fn claim_due(&self, claim: Claim) -> Result<Vec<LeasedBatch>, StoreError>;
+
+    /// The members at `positions` whose turn it is: those that do not wait for a later attempt.
+    async fn load_members(
+        &self,
+        batch: &Batch,
+        positions: Vec<Position>,
+        now: Timestamp,
+    ) -> Result<Vec<LoadedMember>, StoreError>;
+
+    /// Records outcomes: final ones once and for all (recording one again changes nothing),
+    /// others as the delivery's next attempt. Subscriptions that are gone become tombstones.
+    /// All or nothing; [`StoreError::LeaseLost`] without the right token.
+    async fn record(
+        &self,
+        lease: &Lease,
+        outcomes: Vec<Outcome>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Ends a pass: the batch is done, or due again at its earliest next attempt. Members that were
+    /// not recorded in this pass are due at once.
+    async fn finish_pass(&self, lease: &Lease, now: Timestamp) -> Result<PassEnd, StoreError>;
+
+    /// Gives a claim back; what is recorded stays.
+    async fn release(&self, lease: &Lease) -> Result<(), StoreError>;
+
+    /// Keeps a claim alive. `false` if it is lost.
+    async fn renew(&self, lease: &Lease) -> Result<bool, StoreError>;
+}
