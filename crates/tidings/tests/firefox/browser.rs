@@ -132,27 +132,13 @@ impl Firefox {
     }
 
     /// Clicks the notification that is on the screen with this title.
-    ///
-    /// Firefox draws each as a window of its own here; `onAlertClick` is what a click on it calls.
     pub(crate) async fn click_notification(&self, title: &str) -> Result<()> {
-        const CLICK: &str = "(title) => {
-            for (const alert of Services.wm.getEnumerator('alert:alert')) {
-                if (alert.document.getElementById('alertTitleLabel').value === title) {
-                    alert.onAlertClick();
-                    return true;
-                }
-            }
-            return false;
-        }";
-        eventually(
-            &format!("the window of a notification {title:?}"),
-            async || {
-                let clicked = self.evaluate(&self.window, CLICK, &json!([title])).await?;
-                Ok(clicked.as_bool().filter(|clicked| *clicked))
-            },
-        )
-        .await
-        .map(drop)
+        self.at_notification(title, "onAlertClick").await
+    }
+
+    /// Closes the notification that is on the screen with this title, as its cross does.
+    pub(crate) async fn dismiss_notification(&self, title: &str) -> Result<()> {
+        self.at_notification(title, "onAlertClose").await
     }
 
     /// The payloads of all pushes that Firefox has decrypted since its start, in this order,
@@ -172,6 +158,28 @@ impl Firefox {
             bail!("Firefox ended with {status}");
         }
         Ok(())
+    }
+
+    /// Has a notification do what the mouse would have it do. Firefox draws each as a window here,
+    /// and `handler` is what that window calls.
+    async fn at_notification(&self, title: &str, handler: &str) -> Result<()> {
+        const CALL: &str = "(title, handler) => {
+            for (const alert of Services.wm.getEnumerator('alert:alert')) {
+                if (alert.document.getElementById('alertTitleLabel').value === title) {
+                    alert[handler]();
+                    return true;
+                }
+            }
+            return false;
+        }";
+        let what = format!("the window of a notification {title:?}");
+        let arguments = json!([title, handler]);
+        eventually(&what, async || {
+            let called = self.evaluate(&self.window, CALL, &arguments).await?;
+            Ok(called.as_bool().filter(|called| *called))
+        })
+        .await
+        .map(drop)
     }
 
     async fn wait_until_greeted(&self) -> Result<()> {

@@ -9,10 +9,10 @@
     reason = "so a test speaks to the one who reads of its failure"
 )]
 
-use anyhow::{Result, ensure};
-use serde_json::json;
+use anyhow::Result;
+use serde_json::{Value, json};
 
-use crate::{stage::Stage, wait::until};
+use crate::stage::Stage;
 
 mod bidi;
 mod browser;
@@ -24,21 +24,15 @@ mod site;
 mod stage;
 mod wait;
 
-/// A notification of the site, to be told apart from others by its title.
-fn bread(title: &str) -> serde_json::Value {
-    json!({"title": title, "body": "Come while it is warm."})
-}
-
 #[tokio::test]
-async fn a_message_is_shown_and_its_click_opens_what_it_names_and_both_are_counted() -> Result<()> {
+async fn a_message_is_shown_and_counted_and_a_click_opens_its_page_and_is_counted() -> Result<()> {
     let Some(stage) = Stage::set_up().await? else {
         return Ok(());
     };
     let page = stage.subscribe("/with-sdk").await?;
-    let subscription = stage.tidings.subscription().await?;
-    assert_eq!(subscription["state"], "active");
-
+    let subscription = stage.tidings.only_subscription().await?;
     let loaf = stage.site.url("/loaves/rye");
+
     let message = stage
         .tidings
         .notify_all(json!({
@@ -52,25 +46,46 @@ async fn a_message_is_shown_and_its_click_opens_what_it_names_and_both_are_count
     assert_eq!(shown.body, "Zwölf Brote, 30 % off — 🍞");
     assert_eq!(shown.data["loaf"], json!({"name": "rye", "left": 12}));
     assert_eq!(shown.data["tidings"]["message"], message.as_str());
-    assert_eq!(shown.data["tidings"]["subscription"], subscription["id"]);
-    stage
-        .tidings
-        .wait_for_counts(&message, [("accepted", 1), ("shown", 1), ("clicked", 0)])
-        .await?;
+    assert_eq!(shown.data["tidings"]["subscription"], subscription.as_str());
+    let before = [
+        ("targeted", 1),
+        ("accepted", 1),
+        ("shown", 1),
+        ("clicked", 0),
+    ];
+    stage.tidings.wait_for_counts(&message, before).await?;
 
     stage.firefox.click_notification("The rye is ready").await?;
     let opened = stage.firefox.wait_for_tab(&loaf).await?;
-    let title = opened.evaluate("() => document.title").await?;
-    assert_eq!(title, "A loaf");
-    stage
-        .tidings
-        .wait_for_counts(&message, [("targeted", 1), ("shown", 1), ("clicked", 1)])
-        .await?;
+    assert_eq!(opened.evaluate("() => document.title").await?, "A loaf");
+    let after = [
+        ("targeted", 1),
+        ("accepted", 1),
+        ("shown", 1),
+        ("clicked", 1),
+        ("dismissed", 0),
+    ];
+    stage.tidings.wait_for_counts(&message, after).await?;
     stage.take_down().await
 }
 
 #[tokio::test]
-async fn a_message_that_is_posted_twice_is_visible_once_and_counted_once() -> Result<()> {
+async fn a_notification_that_is_closed_counts_as_dismissed() -> Result<()> {
+    let Some(stage) = Stage::set_up().await? else {
+        return Ok(());
+    };
+    let page = stage.subscribe("/with-sdk").await?;
+    let message = stage.tidings.notify_all(bread("Rye")).await?;
+    page.wait_for_notification("Rye").await?;
+    stage.firefox.dismiss_notification("Rye").await?;
+    let counts = [("shown", 1), ("clicked", 0), ("dismissed", 1)];
+    stage.tidings.wait_for_counts(&message, counts).await?;
+    stage.take_down().await
+}
+
+#[tokio::test]
+async fn a_message_posted_again_while_it_is_on_the_screen_is_there_once_and_counted_once()
+-> Result<()> {
     let Some(stage) = Stage::set_up().await? else {
         return Ok(());
     };
@@ -83,43 +98,55 @@ async fn a_message_that_is_posted_twice_is_visible_once_and_counted_once() -> Re
         .wait_for_counts(&message, [("shown", 1)])
         .await?;
 
-    // While it is on the screen: what follows arrives after it, and shows that it has had its turn.
     let payload = stage.last_payload().await?;
     sender.send(&payload).await?;
-    let after_shown = stage.tidings.notify_all(bread("Wheat")).await?;
-    page.wait_for_notification("Wheat").await?;
-    stage
-        .tidings
-        .wait_for_counts(&after_shown, [("shown", 1)])
-        .await?;
-    page.wait_for_notification("Rye").await?;
+    // The worker takes one push after the other: when this one is counted, the last was dealt with.
+    let next = stage.tidings.notify_all(bread("Wheat")).await?;
+    stage.tidings.wait_for_counts(&next, [("shown", 1)]).await?;
 
-    // When the person has seen to it and it is gone from the screen.
+    let pushes = stage.firefox.decrypted_pushes().await?;
+    assert_eq!(pushes.iter().filter(|push| **push == payload).count(), 2);
+    page.wait_for_screen_with(&["Rye", "Wheat"]).await?;
+    let counts = [
+        ("accepted", 1),
+        ("shown", 1),
+        ("clicked", 0),
+        ("dismissed", 0),
+    ];
+    stage.tidings.wait_for_counts(&message, counts).await?;
+    stage.take_down().await
+}
+
+#[tokio::test]
+async fn a_message_posted_again_after_its_click_does_not_come_back() -> Result<()> {
+    let Some(stage) = Stage::set_up().await? else {
+        return Ok(());
+    };
+    let page = stage.subscribe("/with-sdk").await?;
+    let sender = stage.sender(&page).await?;
+    let message = stage.tidings.notify_all(bread("Rye")).await?;
+    page.wait_for_notification("Rye").await?;
     stage.firefox.click_notification("Rye").await?;
     stage
         .tidings
-        .wait_for_counts(&message, [("clicked", 1)])
+        .wait_for_counts(&message, [("shown", 1), ("clicked", 1)])
         .await?;
-    sender.send(&payload).await?;
-    let after_clicked = stage.tidings.notify_all(bread("Spelt")).await?;
-    page.wait_for_notification("Spelt").await?;
-    stage
-        .tidings
-        .wait_for_counts(&after_clicked, [("shown", 1)])
-        .await?;
-    until(
-        "the repeated message to be off the screen",
-        async || page.notifications().await,
-        |shown| shown.iter().all(|notification| notification.title != "Rye"),
-    )
-    .await?;
 
-    let repeats = stage.firefox.decrypted_pushes().await?;
-    assert_eq!(repeats.iter().filter(|push| **push == payload).count(), 3);
-    stage
-        .tidings
-        .wait_for_counts(&message, [("accepted", 1), ("shown", 1), ("clicked", 1)])
-        .await?;
+    let payload = stage.last_payload().await?;
+    sender.send(&payload).await?;
+    let next = stage.tidings.notify_all(bread("Wheat")).await?;
+    stage.tidings.wait_for_counts(&next, [("shown", 1)]).await?;
+
+    let pushes = stage.firefox.decrypted_pushes().await?;
+    assert_eq!(pushes.iter().filter(|push| **push == payload).count(), 2);
+    page.wait_for_screen_with(&["Wheat"]).await?;
+    let counts = [
+        ("accepted", 1),
+        ("shown", 1),
+        ("clicked", 1),
+        ("dismissed", 0),
+    ];
+    stage.tidings.wait_for_counts(&message, counts).await?;
     stage.take_down().await
 }
 
@@ -134,15 +161,20 @@ async fn a_subscription_ended_behind_the_servers_back_is_gone_at_the_next_send()
         return Ok(());
     };
     let page = stage.subscribe("/with-sdk").await?;
+    let subscription = stage.tidings.only_subscription().await?;
     assert_eq!(page.evaluate(UNSUBSCRIBE).await?, true);
-    assert_eq!(stage.tidings.subscription().await?["state"], "active");
+    assert_eq!(
+        stage.tidings.subscription_state(&subscription).await?,
+        "active"
+    );
 
     let message = stage.tidings.notify_all(bread("Rye")).await?;
-    stage
-        .tidings
-        .wait_for_counts(&message, [("gone", 1), ("accepted", 0)])
-        .await?;
-    assert_eq!(stage.tidings.subscription().await?["state"], "gone");
+    let counts = [("targeted", 1), ("gone", 1), ("accepted", 0)];
+    stage.tidings.wait_for_counts(&message, counts).await?;
+    assert_eq!(
+        stage.tidings.subscription_state(&subscription).await?,
+        "gone"
+    );
     stage.take_down().await
 }
 
@@ -158,7 +190,7 @@ async fn a_page_without_the_sdk_subscribes_and_its_own_worker_shows_the_message(
     assert_eq!(shown.data["tidings"]["message"], message.as_str());
     stage
         .tidings
-        .wait_for_counts(&message, [("accepted", 1)])
+        .wait_for_counts(&message, [("accepted", 1), ("shown", 0)])
         .await?;
     stage.take_down().await
 }
@@ -170,7 +202,7 @@ async fn a_push_that_does_not_decrypt_reaches_no_worker() -> Result<()> {
     };
     let page = stage.subscribe("/plain").await?;
     let sender = stage.sender(&page).await?;
-    let payload = |title: &str| json!({"notification": bread(title)}).to_string();
+    let payload = |title| json!({"notification": bread(title)}).to_string();
 
     sender
         .send_with_a_flipped_bit(&payload("A flipped bit"))
@@ -181,7 +213,7 @@ async fn a_push_that_does_not_decrypt_reaches_no_worker() -> Result<()> {
         .await?;
     stage.sandbox.wait_for_acks(101, 2).await?;
 
-    // The same way in order arrives: so nothing else than the faults kept the others out.
+    // What differs from this one in nothing but the fault arrives; so the fault kept those out.
     sender.send(&payload("In order")).await?;
     page.wait_for_notification("In order").await?;
     stage.sandbox.wait_for_acks(100, 1).await?;
@@ -189,10 +221,11 @@ async fn a_push_that_does_not_decrypt_reaches_no_worker() -> Result<()> {
         stage.firefox.decrypted_pushes().await?,
         [payload("In order")]
     );
-    let shown = page.notifications().await?;
-    ensure!(
-        shown.len() == 1,
-        "more is on the screen than was sent in order: {shown:?}"
-    );
+    page.wait_for_screen_with(&["In order"]).await?;
     stage.take_down().await
+}
+
+/// A notification that is told from others by its title.
+fn bread(title: &str) -> Value {
+    json!({"title": title, "body": "Come while it is warm."})
 }

@@ -3,7 +3,7 @@
 //!
 //! How they are started and what they print stands only in this file.
 
-use std::{fs, process::Command, time::Duration};
+use std::{collections::BTreeMap, fs, process::Command, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
@@ -57,17 +57,28 @@ impl Sandbox {
     /// that they handed to a worker, 101 for those that they could not decrypt.
     pub(crate) async fn wait_for_acks(&self, code: u16, count: u64) -> Result<()> {
         let what = format!("{count} acknowledgements with code {code}");
-        let acks = async || {
-            let stats = call(Method::GET, &format!("{}/sandbox/stats", self.origin), None).await?;
-            Ok(stats["acks"].clone())
-        };
-        until(&what, acks, |acks| acks[code.to_string()] == count)
+        let acks = async || Ok(self.user_agents().await?["acks"].take());
+        let code = code.to_string();
+        until(&what, acks, |acks| acks[&code] == count)
             .await
             .map(drop)
     }
 
+    /// How often a worker failed after it was handed a message, by the code of its failure.
+    pub(crate) async fn worker_failures(&self) -> Result<BTreeMap<String, u64>> {
+        let counted = serde_json::from_value(self.user_agents().await?["nacks"].take());
+        let mut failures: BTreeMap<_, _> = counted.context("counted nacks")?;
+        failures.retain(|_, count| *count > 0);
+        Ok(failures)
+    }
+
     pub(crate) fn end(self) {
         self.process.kill();
+    }
+
+    async fn user_agents(&self) -> Result<Value> {
+        let url = format!("{}/sandbox/stats", self.origin);
+        Ok(call(Method::GET, &url, None).await?["user_agents"].take())
     }
 }
 
@@ -100,13 +111,20 @@ impl Tidings {
         &self.origin
     }
 
-    /// The one subscription that the server has, as it tells its operator.
-    pub(crate) async fn subscription(&self) -> Result<Value> {
-        let mut list = self.get("/v1/subscriptions").await?;
-        match list["items"].as_array_mut().map(Vec::as_mut_slice) {
-            Some([one]) => Ok(one.take()),
+    /// The id of the one subscription that the server has.
+    pub(crate) async fn only_subscription(&self) -> Result<String> {
+        let list = self.get("/v1/subscriptions").await?;
+        match list["items"].as_array().map(Vec::as_slice) {
+            Some([one]) => Ok(one["id"]
+                .as_str()
+                .context("a subscription without id")?
+                .to_owned()),
             _ => bail!("not one subscription: {list}"),
         }
+    }
+
+    pub(crate) async fn subscription_state(&self, id: &str) -> Result<Value> {
+        Ok(self.get(&format!("/v1/subscriptions/{id}")).await?["state"].take())
     }
 
     /// Sends a notification to everyone, and returns the id of the message.
@@ -127,14 +145,10 @@ impl Tidings {
         expected: [(&str, u64); N],
     ) -> Result<()> {
         let what = format!("counts {expected:?} of a message");
-        let counts = async || Ok(self.message(message).await?["counts"].take());
+        let path = format!("/v1/messages/{message}");
+        let counts = async || Ok(self.get(&path).await?["counts"].take());
         let all = |counts: &Value| expected.iter().all(|(name, count)| counts[name] == *count);
         until(&what, counts, all).await.map(drop)
-    }
-
-    /// The message as the API tells it, with its `state` and `counts`.
-    pub(crate) async fn message(&self, id: &str) -> Result<Value> {
-        self.get(&format!("/v1/messages/{id}")).await
     }
 
     pub(crate) fn end(self) {

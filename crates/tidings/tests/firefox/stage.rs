@@ -72,9 +72,15 @@ impl Stage {
             .context("no push was decrypted")
     }
 
-    /// Ends everything in order. Without it the last words of all are told, for a test that failed.
+    /// Ends everything in order; what is dropped without it tells its last words, for the reader of
+    /// a failed test.
     pub(crate) async fn take_down(self) -> Result<()> {
         self.firefox.close().await?;
+        let failures = self.sandbox.worker_failures().await?;
+        ensure!(
+            failures.is_empty(),
+            "a worker threw at a push: {failures:?}"
+        );
         self.tidings.end();
         self.sandbox.end();
         Ok(())

@@ -63,8 +63,8 @@ pub(crate) async fn until<T: std::fmt::Debug>(
         Ok(None)
     })
     .await;
-    found.map_err(|error| match &last {
-        Some(last) => error.context(format!("it was last {last:?}")),
-        None => anyhow!(error),
+    found.map_err(|error| match last {
+        Some(last) => anyhow!("{error:#}; last it was {last:?}"),
+        None => error,
     })
 }

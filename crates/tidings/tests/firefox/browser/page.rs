@@ -2,7 +2,7 @@
 
 use std::{env, fs, path::PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -100,7 +100,7 @@ impl<'a> Page<'a> {
     }
 
     /// The notifications of this site that are on the screen.
-    pub(crate) async fn notifications(&self) -> Result<Vec<Notification>> {
+    async fn notifications(&self) -> Result<Vec<Notification>> {
         const NOTIFICATIONS: &str = "async () => {
             const registration = await navigator.serviceWorker.ready;
             const shown = await registration.getNotifications();
@@ -109,26 +109,36 @@ impl<'a> Page<'a> {
         serde_json::from_value(self.evaluate(NOTIFICATIONS).await?).context("the notifications")
     }
 
-    /// Waits until exactly one notification with this title is on the screen.
+    /// Waits until one notification with this title is on the screen.
     pub(crate) async fn wait_for_notification(&self, title: &str) -> Result<Notification> {
-        let mut shown = until(
-            &format!("one notification {title:?}"),
-            async || self.notifications().await,
-            |shown| {
-                shown
-                    .iter()
-                    .filter(|notification| notification.title == title)
-                    .count()
-                    == 1
-            },
-        )
-        .await?;
-        shown.retain(|notification| notification.title == title);
-        shown.pop().context("a notification that was just there")
+        let what = format!("a notification {title:?}");
+        let with_title = |shown: &Notification| shown.title == title;
+        let shown = async || self.notifications().await;
+        let mut shown = until(&what, shown, |all| all.iter().any(with_title)).await?;
+        shown.retain(with_title);
+        match shown.as_slice() {
+            [one] => Ok(one.clone()),
+            more => bail!("not one notification {title:?} is on the screen: {more:?}"),
+        }
+    }
+
+    /// Waits until notifications with these titles, in alphabetical order, and no others are on the
+    /// screen.
+    pub(crate) async fn wait_for_screen_with(&self, titles: &[&str]) -> Result<()> {
+        let on_screen = async || {
+            let shown = self.notifications().await?.into_iter();
+            let mut titles: Vec<_> = shown.map(|notification| notification.title).collect();
+            titles.sort();
+            Ok(titles)
+        };
+        let what = format!("the notifications {titles:?} alone");
+        until(&what, on_screen, |on_screen| on_screen == titles)
+            .await
+            .map(drop)
     }
 
     /// Writes what the tab shows to a PNG file in the build's folder for test output.
-    pub(crate) async fn screenshot(&self, name: &str) -> Result<PathBuf> {
+    async fn screenshot(&self, name: &str) -> Result<PathBuf> {
         let parameters = json!({"context": self.context});
         let shot = self
             .firefox
