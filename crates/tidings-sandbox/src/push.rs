@@ -1,0 +1,289 @@
+//! RFC 8030 towards application servers: taking in push messages.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tidings_webpush::{MAX_BODY_BYTES, decrypt};
+
+use crate::behaviour::{FixedAnswer, PlannedAnswer};
+use crate::connections::{Connection, Listener, Protocol};
+use crate::inbox::{AnswerSlot, Content, Received};
+use crate::refusal::Refusal;
+use crate::service::{PushService, Receiver};
+use crate::token::random_message_id;
+use crate::user_agents::{Keep, Letter};
+
+mod request;
+
+pub(crate) use request::{Encoding, Payload, PushRequest};
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Marks the response of a request whose stream is to be reset instead.
+#[derive(Clone)]
+pub(crate) struct ResetStream;
+
+/// `POST /wpush/{version}/{token}`: a push message. Spec: RFC 8030 §5.
+pub(crate) async fn post(
+    State(service): State<Arc<PushService>>,
+    Extension(connection): Extension<Arc<Connection>>,
+    Path((version, token)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let mut tally = service.stats.tally(&connection, Protocol::of(request.version()));
+    let (head, body) = request.into_parts();
+    let body = read(body).await;
+    if !matches!(body, Err(Refusal::Incomplete)) {
+        tally.received();
+    }
+
+    let plan = service.behaviour.plan(&token);
+    let endpoint = Endpoint { listener: connection.listener, version: &version, token: &token };
+    let judge = || service.take_in(&endpoint, &head.headers, body);
+    let answer = match plan.answer {
+        PlannedAnswer::Honest => Answer::from(judge()),
+        PlannedAnswer::Fixed(fixed) if fixed.status.is_success() => match judge() {
+            Ok(accepted) => Answer { slot: Some(accepted.slot), response: fixed.into_response() },
+            refused @ Err(_) => Answer::from(refused),
+        },
+        PlannedAnswer::Fixed(fixed) => Answer { slot: None, response: fixed.into_response() },
+        PlannedAnswer::Reset => {
+            tally.reset();
+            return Extension(ResetStream).into_response();
+        }
+    };
+
+    if !plan.delay.is_zero() {
+        tokio::time::sleep(plan.delay).await;
+    }
+    if let Some(hold) = plan.hold {
+        tally.withheld();
+        tokio::select! {
+            () = hold.released() => {}
+            () = service.draining.cancelled() => {}
+        }
+        tally.released();
+    }
+    let status = answer.response.status();
+    if let Some(slot) = answer.slot {
+        slot.set(status);
+    }
+    tally.answered(status);
+    answer.response
+}
+
+/// `DELETE /m/{id}`: the application server withdraws a message that was not delivered yet.
+pub(crate) async fn withdraw(
+    State(service): State<Arc<PushService>>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    if service.user_agents.withdraw(&id, service.now()) {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Refusal::UnknownMessage)
+    }
+}
+
+async fn read(body: Body) -> Result<Bytes, Refusal> {
+    let whole = Limited::new(body, MAX_BODY_BYTES).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, whole).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Refusal::TooLarge { limit: MAX_BODY_BYTES })
+        }
+        Ok(Err(_)) | Err(_) => Err(Refusal::Incomplete),
+    }
+}
+
+/// Where a message was sent to.
+struct Endpoint<'a> {
+    listener: Listener,
+    version: &'a str,
+    token: &'a str,
+}
+
+/// A message that was taken in.
+struct Accepted {
+    location: String,
+    ttl_s: u32,
+    slot: AnswerSlot,
+}
+
+/// What the sender is told, once it may be told.
+struct Answer {
+    slot: Option<AnswerSlot>,
+    response: Response,
+}
+
+impl From<Result<Accepted, Refusal>> for Answer {
+    fn from(outcome: Result<Accepted, Refusal>) -> Self {
+        match outcome {
+            Ok(Accepted { location, ttl_s, slot }) => Self {
+                slot: Some(slot),
+                response: (
+                    StatusCode::CREATED,
+                    [(LOCATION, location), (TTL, ttl_s.to_string())],
+                )
+                    .into_response(),
+            },
+            Err(refusal) => Self { slot: None, response: refusal.into_response() },
+        }
+    }
+}
+
+const TTL: http::HeaderName = http::HeaderName::from_static("ttl");
+
+impl IntoResponse for FixedAnswer {
+    fn into_response(self) -> Response {
+        let headers = [(RETRY_AFTER, self.retry_after), (CONTENT_TYPE, self.content_type)];
+        let given = headers.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        (self.status, given.collect::<HeaderMap<HeaderValue>>(), Body::from(self.body))
+            .into_response()
+    }
+}
+
+impl PushService {
+    /// Judges a message and, if it is good, takes it in.
+    fn take_in(
+        &self,
+        endpoint: &Endpoint<'_>,
+        headers: &HeaderMap,
+        body: Result<Bytes, Refusal>,
+    ) -> Result<Accepted, Refusal> {
+        let receiver = self
+            .receiver(endpoint.token)
+            .filter(|receiver| endpoint.version == if receiver.key().is_some() { "v2" } else { "v1" })
+            .ok_or(Refusal::UnknownSubscription)?;
+        let request = PushRequest::parse(headers, body?)?;
+        self.check_sender(&receiver, endpoint.listener, headers)?;
+        if receiver.is_gone() {
+            return Err(Refusal::Gone);
+        }
+        Ok(self.accept(&receiver, endpoint.listener, request))
+    }
+
+    /// Checks who sends. An unrestricted subscription takes anybody, but no broken token.
+    fn check_sender(
+        &self,
+        receiver: &Receiver,
+        listener: Listener,
+        headers: &HeaderMap,
+    ) -> Result<(), Refusal> {
+        use tidings_webpush::verify::VerifyError::Missing;
+
+        let Some(header) = headers.get(AUTHORIZATION) else {
+            return if receiver.key().is_some() { Err(Refusal::Vapid(Missing)) } else { Ok(()) };
+        };
+        let check = self.vapid(listener).ok_or(Refusal::UnknownSubscription)?;
+        let key = check.verify(header, self.now()).map_err(Refusal::Vapid)?;
+        match receiver.key() {
+            Some(expected) if *expected != key => Err(Refusal::OtherKey),
+            _ => Ok(()),
+        }
+    }
+
+    fn accept(&self, receiver: &Receiver, listener: Listener, request: PushRequest) -> Accepted {
+        let now = self.now();
+        let id = random_message_id(&*self.randomness);
+        let PushRequest { ttl_s, urgency, topic, payload } = request;
+        let payload = payload.map(Arc::new);
+        let content = self.open(receiver, payload.as_deref());
+        let duplicate = self.count(receiver, &content, payload.as_deref());
+        let slot = AnswerSlot::default();
+        if self.inbox.keeps() {
+            let message = Received {
+                id: id.clone(),
+                received_at: now,
+                ttl: ttl_s,
+                urgency,
+                topic: topic.clone(),
+                content_encoding: payload.as_ref().map(|payload| payload.encoding.as_str()),
+                body_bytes: payload.as_ref().map_or(0, |payload| payload.body.len()),
+                content,
+                duplicate,
+                answer: slot.clone(),
+            };
+            self.inbox.push(receiver.id(), message);
+        }
+        let location = format!("{}/m/{id}", self.origin(listener));
+        if let Receiver::Channel(channel) = receiver
+            && let Some(user_agent) = channel.user_agent()
+        {
+            let keep = keep(ttl_s, now);
+            let letter = Letter { version: id, channel: channel.id, topic, payload, keep };
+            if !user_agent.post(letter, now) {
+                self.stats.discarded.increment();
+            }
+        }
+        Accepted { location, ttl_s, slot }
+    }
+
+    /// Does what the user agent would do with the body, where its keys are at hand.
+    fn open(&self, receiver: &Receiver, payload: Option<&Payload>) -> Content {
+        let Some(payload) = payload else {
+            return Content::Empty;
+        };
+        if payload.encoding != Encoding::Aes128gcm {
+            return Content::Sealed("the sandbox does not decrypt aesgcm");
+        }
+        let keys = match self.keys_of(receiver) {
+            Ok(keys) => keys,
+            Err(reason) => return Content::Sealed(reason),
+        };
+        match decrypt(&keys, &payload.body) {
+            Ok(plaintext) => Content::Plaintext(plaintext.into()),
+            Err(error) => {
+                tracing::error!(
+                    %error,
+                    "a virtual user agent could not decrypt a message: the sender's encryption is wrong"
+                );
+                Content::Undecryptable(error.to_string())
+            }
+        }
+    }
+
+    /// Counts a message that is taken in; true if its receiver had the same before.
+    fn count(&self, receiver: &Receiver, content: &Content, payload: Option<&Payload>) -> bool {
+        self.stats.accepted.increment();
+        let counters = receiver.counters();
+        if counters.is_some_and(|counters| counters.count_message(self.virtual_agents.period())) {
+            self.stats.subscriptions_reached.increment();
+        }
+        let compared = match (content, receiver, payload) {
+            (Content::Plaintext(plaintext), _, _) => Some(plaintext),
+            (Content::Sealed(_), Receiver::Channel(_), Some(payload)) => Some(&payload.body),
+            _ => None,
+        };
+        let duplicate = compared
+            .is_some_and(|compared| self.fingerprints.was_known(receiver.id(), compared));
+        if duplicate {
+            self.stats.duplicates.increment();
+            if let Some(counters) = counters {
+                counters.count_duplicate();
+            }
+        }
+        match content {
+            Content::Plaintext(_) => self.stats.decrypted.increment(),
+            Content::Undecryptable(_) => self.stats.decrypt_failures.increment(),
+            Content::Sealed(_) => self.stats.not_decrypted.increment(),
+            Content::Empty => {}
+        }
+        duplicate
+    }
+}
+
+fn keep(ttl_s: u32, now: SystemTime) -> Keep {
+    if ttl_s == 0 {
+        return Keep::Not;
+    }
+    now.checked_add(Duration::from_secs(ttl_s.into())).map_or(Keep::Not, Keep::Until)
+}

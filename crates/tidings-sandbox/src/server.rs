@@ -1,0 +1,254 @@
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fmt, io};
+
+use axum::Router;
+use axum::extract::OriginalUri;
+use axum::routing::{delete, get, post};
+use http::StatusCode;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use url::{Host, Url};
+
+use crate::connections::Listener;
+use crate::options::{CaOutput, SandboxOptions};
+use crate::problem::Problem;
+use crate::service::{Origins, PushService};
+use crate::tls::{Tls, TlsError};
+use crate::{control, landing, push};
+
+mod acceptor;
+
+use acceptor::Acceptor;
+
+/// How long requests in flight have to end at a shutdown.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The local push service.
+#[derive(Debug)]
+pub struct Sandbox;
+
+impl Sandbox {
+    /// Starts it. It runs until [`RunningSandbox::shutdown`], or until that is dropped.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot listen, has nothing to listen at, or cannot make or write its certificates.
+    pub async fn start(options: SandboxOptions) -> Result<RunningSandbox, SandboxError> {
+        let host = parse_host(&options.public_host)?;
+        let http = bind(options.http).await?;
+        let https = bind(options.https).await?;
+        if http.is_none() && https.is_none() {
+            return Err(SandboxError::NoListener);
+        }
+        let origins = Origins {
+            http: origin("http", &host, http.as_ref())?,
+            https: origin("https", &host, https.as_ref())?,
+        };
+        let tls = match &https {
+            Some(_) => Some(make_tls(&options).await?),
+            None => None,
+        };
+        let service = Arc::new(PushService::new(&options, origins));
+        let killed = CancellationToken::new();
+        let ca_pem = tls.as_ref().map(|tls| tls.ca_pem.clone());
+        let tls = tls.map(|tls| tls.config);
+        for (kind, listener) in [(Listener::Http, http), (Listener::Https, https)] {
+            let Some(listener) = listener else { continue };
+            let acceptor = Acceptor {
+                service: Arc::clone(&service),
+                router: router(Arc::clone(&service)),
+                listener: kind,
+                tls: tls.clone().filter(|_| kind == Listener::Https).map(Into::into),
+                max_concurrent_streams: options.max_concurrent_streams,
+                killed: killed.clone(),
+            };
+            service.tasks.spawn(Arc::new(acceptor).run(listener));
+            tracing::info!(
+                url = service.origin(kind),
+                "the sandbox push service listens; its state is in memory only, so browsers lose \
+                 their subscriptions when it stops"
+            );
+        }
+        Ok(RunningSandbox { service, killed, ca_pem })
+    }
+}
+
+/// A sandbox that runs.
+pub struct RunningSandbox {
+    service: Arc<PushService>,
+    killed: CancellationToken,
+    ca_pem: Option<String>,
+}
+
+impl RunningSandbox {
+    /// The origin of the plain listener, such as `http://127.0.0.1:8082`; without final slash.
+    pub fn http_url(&self) -> Option<&str> {
+        self.url(Listener::Http)
+    }
+
+    /// The origin of the TLS listener, such as `https://localhost:8443`; without final slash.
+    pub fn https_url(&self) -> Option<&str> {
+        self.url(Listener::Https)
+    }
+
+    /// Where user agents connect to without TLS: `dom.push.serverURL` of a Firefox profile.
+    pub fn ws_url(&self) -> Option<String> {
+        self.http_url().map(|origin| format!("{}/", origin.replacen("http", "ws", 1)))
+    }
+
+    /// The certificate of the authority that clients of the TLS listener must trust.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.ca_pem.as_deref()
+    }
+
+    /// Takes no more connections, answers what is in flight (withheld answers are released),
+    /// closes the connections of user agents, and cuts after five seconds what is left.
+    pub async fn shutdown(self) {
+        self.service.draining.cancel();
+        self.service.tasks.close();
+        let drained = tokio::time::timeout(DRAIN_TIMEOUT, self.service.tasks.wait()).await;
+        if drained.is_err() {
+            tracing::warn!("connections were cut: they did not end in time");
+        }
+    }
+
+    fn url(&self, listener: Listener) -> Option<&str> {
+        self.service.vapid(listener).map(|_| self.service.origin(listener))
+    }
+}
+
+impl Drop for RunningSandbox {
+    fn drop(&mut self) {
+        self.service.draining.cancel();
+        self.killed.cancel();
+    }
+}
+
+impl fmt::Debug for RunningSandbox {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("RunningSandbox")
+            .field("http_url", &self.http_url())
+            .field("https_url", &self.https_url())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a sandbox did not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SandboxError {
+    /// Neither listener was asked for.
+    #[error("nothing to listen at: give an address for HTTP, for HTTPS, or for both")]
+    NoListener,
+    /// An address cannot be listened at.
+    #[error("cannot listen at {address}: {source}; choose another port, or 0 for a free one")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The public host is no host.
+    #[error("the public host {host:?} is neither a name nor an address: give it without port")]
+    PublicHost {
+        /// What was given.
+        host: String,
+    },
+    /// There is no TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The certificate authority could not be written.
+    #[error("cannot write the certificate authority to {}: {source}", path.display())]
+    WriteCa {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+fn parse_host(text: &str) -> Result<Host, SandboxError> {
+    let bare = text.trim_matches(['[', ']']);
+    match bare.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => Ok(Host::Ipv4(address)),
+        Ok(IpAddr::V6(address)) => Ok(Host::Ipv6(address)),
+        Err(_) => {
+            Host::parse(text).map_err(|_| SandboxError::PublicHost { host: text.to_owned() })
+        }
+    }
+}
+
+async fn bind(address: Option<SocketAddr>) -> Result<Option<TcpListener>, SandboxError> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address).await;
+    listener.map(Some).map_err(|source| SandboxError::Listen { address, source })
+}
+
+/// The origin as RFC 6454 writes it: without the port if it is the scheme's own.
+fn origin(
+    scheme: &str,
+    host: &Host,
+    listener: Option<&TcpListener>,
+) -> Result<Option<String>, SandboxError> {
+    let Some(address) = listener.and_then(|listener| listener.local_addr().ok()) else {
+        return Ok(None);
+    };
+    let url = Url::parse(&format!("{scheme}://{host}:{}", address.port()))
+        .map_err(|_| SandboxError::PublicHost { host: host.to_string() })?;
+    Ok(Some(url.origin().ascii_serialization()))
+}
+
+async fn make_tls(options: &SandboxOptions) -> Result<Tls, SandboxError> {
+    let tls = Tls::new(&options.public_host, options.alpn, options.clock.now())?;
+    if let CaOutput::File(path) = &options.ca {
+        tokio::fs::write(path, &tls.ca_pem)
+            .await
+            .map_err(|source| SandboxError::WriteCa { path: path.clone(), source })?;
+    }
+    Ok(tls)
+}
+
+fn router(service: Arc<PushService>) -> Router {
+    Router::new()
+        .route("/", get(landing::open))
+        .route("/wpush/{version}/{token}", post(push::post))
+        .route("/m/{id}", delete(push::withdraw))
+        .nest("/sandbox", control::router())
+        .fallback(unknown)
+        .with_state(service)
+}
+
+fn unknown(OriginalUri(uri): OriginalUri) -> impl Future<Output = Problem> {
+    let detail = format!("{} is not here: GET / lists what is", uri.path());
+    std::future::ready(Problem::new(StatusCode::NOT_FOUND, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_host_is_a_name_or_an_address() {
+        let cases = [
+            ("localhost", "localhost"),
+            ("Push.Example", "push.example"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("::1", "[::1]"),
+            ("[::1]", "[::1]"),
+        ];
+        for (text, host) in cases {
+            assert_eq!(parse_host(text).unwrap().to_string(), host);
+        }
+        for text in ["", "localhost:8082", "http://localhost", "a b"] {
+            assert!(parse_host(text).is_err(), "{text}");
+        }
+    }
+}
