@@ -321,9 +321,10 @@
 
   /** @param {unknown} value @returns {string | undefined} */
   function httpUrl(value) {
+    if (typeof value !== "string" || !value) return undefined;
     try {
-      const { protocol, href } = new URL(typeof value === "string" ? value : "", worker.location.href);
-      return value && /^https?:$/.test(protocol) ? href : undefined;
+      const { protocol, href } = new URL(value, worker.location.href);
+      return /^https?:$/.test(protocol) ? href : undefined;
     } catch {
       return undefined;
     }
