@@ -1,0 +1,47 @@
+/**
+ * Runs in the page, before its scripts: a push service inside the browser. Chromium's own needs the internet (`subscribe()`
+ * waits for ever without); all else in the page is real. Subscriptions outlive a reload, as in a browser.
+ * `plans` says what the next calls of `subscribe()` do: "hang", or the name of the DOMException they reject with.
+ */
+export function installPushService(plans) {
+  const KEPT = "test push service";
+  const octets = (source) => new Uint8Array(source instanceof ArrayBuffer ? source : source.buffer);
+  window.push = { calls: [], plans };
+
+  const load = () => JSON.parse(localStorage.getItem(KEPT) ?? '{ "made": 0 }');
+  const store = (state) => localStorage.setItem(KEPT, JSON.stringify(state));
+
+  const revive = ({ current, made }) => {
+    const endpoint = `https://push.example/${made}`;
+    return {
+      endpoint,
+      options: { userVisibleOnly: true, applicationServerKey: Uint8Array.from(current).buffer },
+      toJSON: () => ({ endpoint, expirationTime: null, keys: { p256dh: `p256dh ${made}`, auth: `auth ${made}` } }),
+      unsubscribe: async () => {
+        window.push.calls.push("unsubscribe");
+        store({ made });
+        return true;
+      },
+    };
+  };
+
+  PushManager.prototype.getSubscription = async function () {
+    const state = load();
+    return state.current ? revive(state) : null;
+  };
+
+  PushManager.prototype.subscribe = async function ({ userVisibleOnly, applicationServerKey }) {
+    window.push.calls.push("subscribe");
+    const registration = await navigator.serviceWorker.getRegistration();
+    if (!registration?.active) throw new DOMException("no active Service Worker", "AbortError");
+    const plan = window.push.plans.shift();
+    if (plan === "hang") return new Promise(() => {});
+    if (plan) throw new DOMException("as planned", plan);
+    const key = octets(applicationServerKey);
+    if (!userVisibleOnly || key.length !== 65) throw new DOMException("bad options", "InvalidAccessError");
+    const state = load();
+    if (state.current && String(state.current) !== String(key)) throw new DOMException("other key", "InvalidStateError");
+    if (!state.current) store({ made: state.made + 1, current: [...key] });
+    return revive(load());
+  };
+}
