@@ -77,6 +77,9 @@ impl fmt::Display for HostPattern {
 }
 
 fn split_port(text: &str) -> Result<(&str, u16), HostPatternError> {
+    if text.contains('/') {
+        return Err(HostPatternError::Host);
+    }
     let is_bare = text.ends_with(']') || !text.contains(':');
     if is_bare {
         return Ok((text, HTTPS_PORT));
