@@ -4,14 +4,10 @@
 //! Everything that bends answers (commands today, personalities of push services and faults by
 //! probability next) becomes a rule, and a rule can only say what a plan can hold.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
@@ -30,7 +26,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    const HONEST: Self = Self { answer: PlannedAnswer::Honest, delay: Duration::ZERO, hold: None };
+    const HONEST: Self = Self {
+        answer: PlannedAnswer::Honest,
+        delay: Duration::ZERO,
+        hold: None,
+    };
 }
 
 /// Which answer a POST gets.
@@ -84,12 +84,18 @@ enum FixedOrReset {
 
 impl Rule {
     fn applies_to(&self, token: &str) -> bool {
-        if self.tokens.as_ref().is_some_and(|tokens| !tokens.contains(token)) {
+        if self
+            .tokens
+            .as_ref()
+            .is_some_and(|tokens| !tokens.contains(token))
+        {
             return false;
         }
         self.remaining.as_ref().is_none_or(|remaining| {
             remaining
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                    left.checked_sub(1)
+                })
                 .is_ok()
         })
     }
@@ -114,7 +120,10 @@ impl Behaviour {
 
     /// Replaces all rules. Answers held so far are released unless a new rule withholds too.
     pub(crate) fn replace(&self, documents: Vec<RuleDocument>) -> Result<(), String> {
-        let rules = documents.into_iter().map(Rule::try_from).collect::<Result<Vec<_>, _>>()?;
+        let rules = documents
+            .into_iter()
+            .map(Rule::try_from)
+            .collect::<Result<Vec<_>, _>>()?;
         self.put(rules);
         Ok(())
     }
@@ -140,10 +149,9 @@ impl Behaviour {
                 FixedOrReset::Reset => PlannedAnswer::Reset,
             },
             delay: Duration::from_millis(rule.document.delay_ms),
-            hold: rule
-                .document
-                .withhold
-                .then(|| Hold { releases: self.releases.subscribe() }),
+            hold: rule.document.withhold.then(|| Hold {
+                releases: self.releases.subscribe(),
+            }),
         }
     }
 
@@ -154,7 +162,10 @@ impl Behaviour {
             .iter()
             .map(|rule| {
                 let mut document = rule.document.clone();
-                document.times = rule.remaining.as_ref().map(|left| left.load(Ordering::Relaxed));
+                document.times = rule
+                    .remaining
+                    .as_ref()
+                    .map(|left| left.load(Ordering::Relaxed));
                 document
             })
             .collect()
@@ -178,7 +189,9 @@ mod tests {
 
     fn behave(json: &str) -> Behaviour {
         let behaviour = Behaviour::honest();
-        behaviour.replace(document::parse(json.as_bytes()).unwrap()).unwrap();
+        behaviour
+            .replace(document::parse(json.as_bytes()).unwrap())
+            .unwrap();
         behaviour
     }
 
@@ -202,7 +215,10 @@ mod tests {
     fn times_counts_down_and_shows_what_is_left() {
         let behaviour = behave(r#"{"status":429,"retry_after":"2","times":2}"#);
         assert_eq!(status(&behaviour.plan("a")), Some(429));
-        assert_eq!(behaviour.show().first().and_then(|rule| rule.times), Some(1));
+        assert_eq!(
+            behaviour.show().first().and_then(|rule| rule.times),
+            Some(1)
+        );
         assert_eq!(status(&behaviour.plan("a")), Some(429));
         assert_eq!(status(&behaviour.plan("a")), None);
     }
@@ -211,7 +227,9 @@ mod tests {
     async fn a_second_withhold_keeps_what_the_first_held_and_honesty_releases_it() {
         let behaviour = behave(r#"{"withhold":true}"#);
         let hold = behaviour.plan("a").hold.unwrap();
-        behaviour.replace(document::parse(br#"{"withhold":true}"#).unwrap()).unwrap();
+        behaviour
+            .replace(document::parse(br#"{"withhold":true}"#).unwrap())
+            .unwrap();
         let mut released = std::pin::pin!(hold.released());
         assert!(futures_util::poll!(released.as_mut()).is_pending());
         behaviour.replace(Vec::new()).unwrap();

@@ -1,12 +1,8 @@
 //! What is known of each connection: its protocol, and how many POSTs it carries at once.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Version;
 use serde::Serialize;
@@ -32,7 +28,11 @@ impl Protocol {
     pub(crate) const ALL: [Self; 2] = [Self::Http1, Self::Http2];
 
     pub(crate) fn of(version: Version) -> Self {
-        if version == Version::HTTP_2 { Self::Http2 } else { Self::Http1 }
+        if version == Version::HTTP_2 {
+            Self::Http2
+        } else {
+            Self::Http1
+        }
     }
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -149,7 +149,10 @@ impl Connections {
             listed.pop_front();
         }
         listed.push_back(Arc::clone(&connection));
-        OpenConnection { connection, connections: Arc::clone(self) }
+        OpenConnection {
+            connection,
+            connections: Arc::clone(self),
+        }
     }
 
     /// Begins anew with what is open now.
@@ -160,13 +163,17 @@ impl Connections {
             connection.posts.store(0, Ordering::Relaxed);
             connection.posts_at_once.store(0, Ordering::Relaxed);
         }
-        self.total.store(self.open.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.total
+            .store(self.open.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     pub(crate) fn report(&self) -> ConnectionsReport {
         let each: Vec<_> = {
             let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
-            listed.iter().map(|connection| connection.report()).collect()
+            listed
+                .iter()
+                .map(|connection| connection.report())
+                .collect()
         };
         let total = self.total.load(Ordering::Relaxed);
         ConnectionsReport {
@@ -174,7 +181,8 @@ impl Connections {
             open: self.open.load(Ordering::Relaxed),
             by_protocol: Protocol::ALL.map(|protocol| {
                 let of_it = || {
-                    each.iter().filter(move |report| report.protocol == Some(protocol.as_str()))
+                    each.iter()
+                        .filter(move |report| report.protocol == Some(protocol.as_str()))
                 };
                 ProtocolReport {
                     protocol: protocol.as_str(),

@@ -19,12 +19,17 @@ const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
 pub(crate) fn router() -> Router<std::sync::Arc<PushService>> {
     Router::new()
-        .route("/subscriptions", post(subscriptions::create).delete(subscriptions::end))
+        .route(
+            "/subscriptions",
+            post(subscriptions::create).delete(subscriptions::end),
+        )
         .route("/messages", get(messages::list))
         .route("/stats", get(stats::show).delete(stats::reset))
         .route(
             "/behaviour",
-            get(behaviour::show).put(behaviour::replace).delete(behaviour::restore),
+            get(behaviour::show)
+                .put(behaviour::replace)
+                .delete(behaviour::restore),
         )
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
@@ -41,6 +46,9 @@ async fn unknown(OriginalUri(uri): OriginalUri) -> Problem {
 async fn wrong_method(method: Method, OriginalUri(uri): OriginalUri) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        format!("{} does not take {method}: the Allow header says what it takes", uri.path()),
+        format!(
+            "{} does not take {method}: the Allow header says what it takes",
+            uri.path()
+        ),
     )
 }

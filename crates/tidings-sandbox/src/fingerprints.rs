@@ -1,11 +1,9 @@
 //! Which messages were accepted before, so that a repeated one is noticed.
 
-use std::{
-    collections::HashSet,
-    hash::{BuildHasherDefault, Hasher},
-    mem,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::mem;
+use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::digest;
 
@@ -33,7 +31,9 @@ struct Generations {
 
 impl Fingerprints {
     pub(crate) fn new() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()) }
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+        }
     }
 
     /// Remembers the content; true if the receiver had it before.
@@ -56,7 +56,10 @@ fn fingerprint(receiver: ReceiverId, content: &[u8]) -> u64 {
     context.update(&receiver.octets());
     context.update(content);
     let digest = context.finish();
-    digest.as_ref().first_chunk().map_or(0, |octets| u64::from_be_bytes(*octets))
+    digest
+        .as_ref()
+        .first_chunk()
+        .map_or(0, |octets| u64::from_be_bytes(*octets))
 }
 
 /// Takes eight octets of a SHA-256 as they are.

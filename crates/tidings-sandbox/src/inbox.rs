@@ -1,20 +1,17 @@
 //! The last messages of each subscription, for whoever asks what arrived.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    hash::{BuildHasher, RandomState},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU16, Ordering},
-    },
-    time::SystemTime,
-};
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::StatusCode;
 use tidings_webpush::{Topic, Urgency};
 
-use crate::{options::KeptMessages, token::ChannelToken};
+use crate::options::KeptMessages;
+use crate::token::ChannelToken;
 
 const SHARDS: usize = 16;
 
@@ -43,7 +40,7 @@ impl ReceiverId {
 
 /// A message that was taken in.
 #[derive(Clone)]
-pub(crate) struct Received {
+pub(crate) struct KeptMessage {
     pub(crate) id: String,
     pub(crate) received_at: SystemTime,
     pub(crate) ttl: u32,
@@ -85,7 +82,7 @@ impl AnswerSlot {
     }
 }
 
-impl Received {
+impl KeptMessage {
     fn bytes(&self) -> usize {
         match &self.content {
             Content::Plaintext(plaintext) => plaintext.len(),
@@ -103,7 +100,7 @@ pub(crate) struct Inbox {
 
 #[derive(Default)]
 struct Shard {
-    by_receiver: HashMap<ReceiverId, VecDeque<Received>>,
+    by_receiver: HashMap<ReceiverId, VecDeque<KeptMessage>>,
     /// Whose message goes next when there are too many. Each receiver is in here as often as it
     /// has messages.
     order: VecDeque<ReceiverId>,
@@ -111,7 +108,7 @@ struct Shard {
 }
 
 impl Shard {
-    fn push(&mut self, receiver: ReceiverId, message: Received, per_receiver: usize) {
+    fn push(&mut self, receiver: ReceiverId, message: KeptMessage, per_receiver: usize) {
         self.bytes += message.bytes();
         let messages = self.by_receiver.entry(receiver).or_default();
         messages.push_back(message);
@@ -154,7 +151,7 @@ impl Inbox {
         self.kept.per_subscription > 0 && self.kept.total > 0
     }
 
-    pub(crate) fn push(&self, receiver: ReceiverId, message: Received) {
+    pub(crate) fn push(&self, receiver: ReceiverId, message: KeptMessage) {
         if !self.keeps() {
             return;
         }
@@ -163,16 +160,25 @@ impl Inbox {
         };
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
         shard.push(receiver, message, self.kept.per_subscription);
-        shard.shrink(self.kept.total.div_ceil(SHARDS), self.kept.total_bytes.div_ceil(SHARDS));
+        shard.shrink(
+            self.kept.total.div_ceil(SHARDS),
+            self.kept.total_bytes.div_ceil(SHARDS),
+        );
     }
 
     /// What is left of the messages of a subscription, the oldest first.
-    pub(crate) fn of(&self, receiver: ReceiverId) -> Vec<Received> {
+    pub(crate) fn of(&self, receiver: ReceiverId) -> Vec<KeptMessage> {
         let Some(shard) = self.shard(receiver) else {
             return Vec::new();
         };
         let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        shard.by_receiver.get(&receiver).into_iter().flatten().cloned().collect()
+        shard
+            .by_receiver
+            .get(&receiver)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     fn shard(&self, receiver: ReceiverId) -> Option<&Mutex<Shard>> {
@@ -185,8 +191,8 @@ impl Inbox {
 mod tests {
     use super::*;
 
-    fn message(id: usize) -> Received {
-        Received {
+    fn message(id: usize) -> KeptMessage {
+        KeptMessage {
             id: id.to_string(),
             received_at: SystemTime::UNIX_EPOCH,
             ttl: 0,
@@ -201,12 +207,19 @@ mod tests {
     }
 
     fn ids(inbox: &Inbox, receiver: u32) -> Vec<String> {
-        inbox.of(ReceiverId::Virtual(receiver)).into_iter().map(|message| message.id).collect()
+        inbox
+            .of(ReceiverId::Virtual(receiver))
+            .into_iter()
+            .map(|message| message.id)
+            .collect()
     }
 
     #[test]
     fn the_last_messages_of_a_subscription_stay() {
-        let inbox = Inbox::new(KeptMessages { per_subscription: 2, ..KeptMessages::default() });
+        let inbox = Inbox::new(KeptMessages {
+            per_subscription: 2,
+            ..KeptMessages::default()
+        });
         for id in 0..5 {
             inbox.push(ReceiverId::Virtual(1), message(id));
         }
@@ -216,12 +229,23 @@ mod tests {
     #[test]
     fn all_together_stay_below_the_limits() {
         for kept in [
-            KeptMessages { per_subscription: 9, total: 64, total_bytes: usize::MAX },
-            KeptMessages { per_subscription: 9, total: 10_000, total_bytes: 640 },
+            KeptMessages {
+                per_subscription: 9,
+                total: 64,
+                total_bytes: usize::MAX,
+            },
+            KeptMessages {
+                per_subscription: 9,
+                total: 10_000,
+                total_bytes: 640,
+            },
         ] {
             let inbox = Inbox::new(kept);
             for id in 0..1000 {
-                inbox.push(ReceiverId::Virtual(u32::try_from(id).unwrap() % 300), message(id));
+                inbox.push(
+                    ReceiverId::Virtual(u32::try_from(id).unwrap() % 300),
+                    message(id),
+                );
             }
             let left: usize = (0..300).map(|receiver| ids(&inbox, receiver).len()).sum();
             assert!((1..=64).contains(&left), "{left} messages are left");
@@ -230,7 +254,10 @@ mod tests {
 
     #[test]
     fn a_store_of_nothing_keeps_nothing() {
-        let inbox = Inbox::new(KeptMessages { per_subscription: 0, ..KeptMessages::default() });
+        let inbox = Inbox::new(KeptMessages {
+            per_subscription: 0,
+            ..KeptMessages::default()
+        });
         inbox.push(ReceiverId::Virtual(1), message(0));
         assert!(ids(&inbox, 1).is_empty());
     }

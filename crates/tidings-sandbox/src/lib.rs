@@ -1,4 +1,52 @@
-//! Draft.
+//! A push service and a headless user agent, for development and tests of Tidings.
+//!
+//! What the sandbox refuses to do:
+//!
+//! - **Remember.** Its state is in memory and ends with it: browsers that come back lose their
+//!   subscriptions. So it is no push service to run for users.
+//! - **Guard itself.** Whoever reaches it can read what it received and change how it answers.
+//!   Let it listen on loopback.
+//! - **Reach out.** It connects to nobody.
+//!
+//! Towards application servers it speaks RFC 8030 with VAPID (RFC 8292), over plain HTTP and over
+//! TLS with a certificate authority of its own, HTTP/1.1 and HTTP/2; refusals look like those of
+//! Mozilla's push service. Towards user agents it speaks Firefox's WebSocket protocol; a real
+//! Firefox can use it, and so does [`user_agent::UserAgent`]. *Virtual* user agents need no
+//! connection at all: the sandbox derives their keys from a seed, decrypts what they are sent and
+//! tells what it was.
+//!
+//! # Control
+//!
+//! `GET /` lists what can be asked. Errors are problem documents (RFC 9457).
+//!
+//! - `POST /sandbox/subscriptions?count=N` (1 to 1 000 000) answers with N new subscriptions as
+//!   NDJSON, each in the form of `PushSubscription.toJSON()`. With `applicationServerKey` they are
+//!   tied to that VAPID key. Endpoints have the scheme of the listener that was asked, or `scheme`.
+//! - `DELETE /sandbox/subscriptions?subscription=ENDPOINT` ends one: its endpoint answers 410.
+//! - `GET /sandbox/messages?subscription=ENDPOINT` lists what one got: payload (`{"json":…}`,
+//!   `{"text":…}` or `{"base64":…}`), options, and the status it was answered with (`answer`, null
+//!   while withheld or if the sender went away). `truncated` says that older ones were forgotten.
+//! - `PUT /sandbox/behaviour` takes a rule, or a list of rules of which the first that applies
+//!   decides about a POST. Members: `withhold` (the message is taken in, the answer waits until a
+//!   behaviour without withholding is set), `delay_ms` (the same for a time), `status` with
+//!   `retry_after` and `body` (that answer; nobody gets the message unless it is a 2xx), `reset`
+//!   (no answer; nobody gets the message), `times` (how many POSTs it applies to) and
+//!   `subscriptions` (which). `GET` shows the rules; `DELETE` brings honest answers back.
+//! - `GET /sandbox/stats` gives counters, `DELETE` sets them to zero:
+//!   - `posts` push messages read to their end, `answered` of them (by status in `answers`),
+//!     `vanished` of which the sender went away before its answer, `resets`, `in_flight`,
+//!     `withheld` now and in total;
+//!   - `accepted` messages taken in, whether or not their answer was sent; by virtual user agents
+//!     `decrypted`, with `decrypt_failures`, and `not_decrypted`; `subscriptions_reached` by at
+//!     least one message;
+//!   - `duplicates`: messages taken in for a subscription that had already taken in one with the
+//!     same plaintext or, where a browser has the keys, with the same body. Messages without
+//!     payload, and those of virtual user agents that do not decrypt, are not compared. It looks
+//!     back over the last four million messages at least;
+//!   - `posts_by_protocol`, and of `connections` (HTTP only) how many, by which protocol, how many
+//!     carried a push message, and how many each carried at once;
+//!   - of `user_agents` how many, and what they said: acknowledgements by code, and so on.
+
 mod behaviour;
 mod connections;
 mod control;
@@ -15,6 +63,7 @@ mod service;
 mod stats;
 mod tls;
 mod token;
+pub mod user_agent;
 mod user_agents;
 mod vapid_check;
 mod virtual_agents;

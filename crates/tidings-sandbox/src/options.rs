@@ -1,4 +1,8 @@
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::SystemTime};
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use tidings_webpush::Randomness;
 
@@ -101,6 +105,10 @@ pub struct KeptMessages {
 
 impl Default for KeptMessages {
     fn default() -> Self {
-        Self { per_subscription: 32, total: 100_000, total_bytes: 64 * 1024 * 1024 }
+        Self {
+            per_subscription: 32,
+            total: 100_000,
+            total_bytes: 64 * 1024 * 1024,
+        }
     }
 }

@@ -15,7 +15,7 @@ use tidings_webpush::{MAX_BODY_BYTES, decrypt};
 
 use crate::behaviour::{FixedAnswer, PlannedAnswer};
 use crate::connections::{Connection, Listener, Protocol};
-use crate::inbox::{AnswerSlot, Content, Received};
+use crate::inbox::{AnswerSlot, Content, KeptMessage};
 use crate::refusal::Refusal;
 use crate::service::{PushService, Receiver};
 use crate::token::random_message_id;
@@ -39,7 +39,9 @@ pub(crate) async fn post(
     Path((version, token)): Path<(String, String)>,
     request: Request,
 ) -> Response {
-    let mut tally = service.stats.tally(&connection, Protocol::of(request.version()));
+    let mut tally = service
+        .stats
+        .tally(&connection, Protocol::of(request.version()));
     let (head, body) = request.into_parts();
     let body = read(body).await;
     if !matches!(body, Err(Refusal::Incomplete)) {
@@ -47,15 +49,25 @@ pub(crate) async fn post(
     }
 
     let plan = service.behaviour.plan(&token);
-    let endpoint = Endpoint { listener: connection.listener, version: &version, token: &token };
+    let endpoint = Endpoint {
+        listener: connection.listener,
+        version: &version,
+        token: &token,
+    };
     let judge = || service.take_in(&endpoint, &head.headers, body);
     let answer = match plan.answer {
         PlannedAnswer::Honest => Answer::from(judge()),
         PlannedAnswer::Fixed(fixed) if fixed.status.is_success() => match judge() {
-            Ok(accepted) => Answer { slot: Some(accepted.slot), response: fixed.into_response() },
+            Ok(accepted) => Answer {
+                slot: Some(accepted.slot),
+                response: fixed.into_response(),
+            },
             refused @ Err(_) => Answer::from(refused),
         },
-        PlannedAnswer::Fixed(fixed) => Answer { slot: None, response: fixed.into_response() },
+        PlannedAnswer::Fixed(fixed) => Answer {
+            slot: None,
+            response: fixed.into_response(),
+        },
         PlannedAnswer::Reset => {
             tally.reset();
             return Extension(ResetStream).into_response();
@@ -97,9 +109,9 @@ async fn read(body: Body) -> Result<Bytes, Refusal> {
     let whole = Limited::new(body, MAX_BODY_BYTES).collect();
     match tokio::time::timeout(BODY_TIMEOUT, whole).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Refusal::TooLarge { limit: MAX_BODY_BYTES })
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge {
+            limit: MAX_BODY_BYTES,
+        }),
         Ok(Err(_)) | Err(_) => Err(Refusal::Incomplete),
     }
 }
@@ -127,7 +139,11 @@ struct Answer {
 impl From<Result<Accepted, Refusal>> for Answer {
     fn from(outcome: Result<Accepted, Refusal>) -> Self {
         match outcome {
-            Ok(Accepted { location, ttl_s, slot }) => Self {
+            Ok(Accepted {
+                location,
+                ttl_s,
+                slot,
+            }) => Self {
                 slot: Some(slot),
                 response: (
                     StatusCode::CREATED,
@@ -135,7 +151,10 @@ impl From<Result<Accepted, Refusal>> for Answer {
                 )
                     .into_response(),
             },
-            Err(refusal) => Self { slot: None, response: refusal.into_response() },
+            Err(refusal) => Self {
+                slot: None,
+                response: refusal.into_response(),
+            },
         }
     }
 }
@@ -144,9 +163,18 @@ const TTL: http::HeaderName = http::HeaderName::from_static("ttl");
 
 impl IntoResponse for FixedAnswer {
     fn into_response(self) -> Response {
-        let headers = [(RETRY_AFTER, self.retry_after), (CONTENT_TYPE, self.content_type)];
-        let given = headers.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        (self.status, given.collect::<HeaderMap<HeaderValue>>(), Body::from(self.body))
+        let headers = [
+            (RETRY_AFTER, self.retry_after),
+            (CONTENT_TYPE, self.content_type),
+        ];
+        let given = headers
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        (
+            self.status,
+            given.collect::<HeaderMap<HeaderValue>>(),
+            Body::from(self.body),
+        )
             .into_response()
     }
 }
@@ -161,7 +189,9 @@ impl PushService {
     ) -> Result<Accepted, Refusal> {
         let receiver = self
             .receiver(endpoint.token)
-            .filter(|receiver| endpoint.version == if receiver.key().is_some() { "v2" } else { "v1" })
+            .filter(|receiver| {
+                endpoint.version == if receiver.key().is_some() { "v2" } else { "v1" }
+            })
             .ok_or(Refusal::UnknownSubscription)?;
         let request = PushRequest::parse(headers, body?)?;
         self.check_sender(&receiver, endpoint.listener, headers)?;
@@ -181,7 +211,11 @@ impl PushService {
         use tidings_webpush::verify::VerifyError::Missing;
 
         let Some(header) = headers.get(AUTHORIZATION) else {
-            return if receiver.key().is_some() { Err(Refusal::Vapid(Missing)) } else { Ok(()) };
+            return if receiver.key().is_some() {
+                Err(Refusal::Vapid(Missing))
+            } else {
+                Ok(())
+            };
         };
         let check = self.vapid(listener).ok_or(Refusal::UnknownSubscription)?;
         let key = check.verify(header, self.now()).map_err(Refusal::Vapid)?;
@@ -194,13 +228,18 @@ impl PushService {
     fn accept(&self, receiver: &Receiver, listener: Listener, request: PushRequest) -> Accepted {
         let now = self.now();
         let id = random_message_id(&*self.randomness);
-        let PushRequest { ttl_s, urgency, topic, payload } = request;
+        let PushRequest {
+            ttl_s,
+            urgency,
+            topic,
+            payload,
+        } = request;
         let payload = payload.map(Arc::new);
         let content = self.open(receiver, payload.as_deref());
         let duplicate = self.count(receiver, &content, payload.as_deref());
         let slot = AnswerSlot::default();
         if self.inbox.keeps() {
-            let message = Received {
+            let message = KeptMessage {
                 id: id.clone(),
                 received_at: now,
                 ttl: ttl_s,
@@ -219,12 +258,22 @@ impl PushService {
             && let Some(user_agent) = channel.user_agent()
         {
             let keep = keep(ttl_s, now);
-            let letter = Letter { version: id, channel: channel.id, topic, payload, keep };
+            let letter = Letter {
+                version: id,
+                channel: channel.id,
+                topic,
+                payload,
+                keep,
+            };
             if !user_agent.post(letter, now) {
                 self.stats.discarded.increment();
             }
         }
-        Accepted { location, ttl_s, slot }
+        Accepted {
+            location,
+            ttl_s,
+            slot,
+        }
     }
 
     /// Does what the user agent would do with the body, where its keys are at hand.
@@ -263,8 +312,8 @@ impl PushService {
             (Content::Sealed(_), Receiver::Channel(_), Some(payload)) => Some(&payload.body),
             _ => None,
         };
-        let duplicate = compared
-            .is_some_and(|compared| self.fingerprints.was_known(receiver.id(), compared));
+        let duplicate =
+            compared.is_some_and(|compared| self.fingerprints.was_known(receiver.id(), compared));
         if duplicate {
             self.stats.duplicates.increment();
             if let Some(counters) = counters {
@@ -285,5 +334,6 @@ fn keep(ttl_s: u32, now: SystemTime) -> Keep {
     if ttl_s == 0 {
         return Keep::Not;
     }
-    now.checked_add(Duration::from_secs(ttl_s.into())).map_or(Keep::Not, Keep::Until)
+    now.checked_add(Duration::from_secs(ttl_s.into()))
+        .map_or(Keep::Not, Keep::Until)
 }

@@ -15,7 +15,9 @@ pub(crate) enum Refusal {
     UnknownSubscription,
     #[error("the subscription has ended: delete it")]
     Gone,
-    #[error("no undelivered message has this address: it was delivered, replaced or withdrawn, or it expired")]
+    #[error(
+        "no undelivered message has this address: it was delivered, replaced or withdrawn, or it expired"
+    )]
     UnknownMessage,
     #[error("{name} is there more than once: send one value")]
     RepeatedHeader { name: &'static str },
@@ -33,7 +35,9 @@ pub(crate) enum Refusal {
     Incomplete,
     #[error("{0}")]
     Vapid(#[source] VerifyError),
-    #[error("the VAPID public key is not the one that the subscription was made with: sign with that one, or subscribe anew")]
+    #[error(
+        "the VAPID public key is not the one that the subscription was made with: sign with that one, or subscribe anew"
+    )]
     OtherKey,
 }
 

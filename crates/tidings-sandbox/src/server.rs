@@ -63,7 +63,10 @@ impl Sandbox {
                 service: Arc::clone(&service),
                 router: router(Arc::clone(&service)),
                 listener: kind,
-                tls: tls.clone().filter(|_| kind == Listener::Https).map(Into::into),
+                tls: tls
+                    .clone()
+                    .filter(|_| kind == Listener::Https)
+                    .map(Into::into),
                 max_concurrent_streams: options.max_concurrent_streams,
                 killed: killed.clone(),
             };
@@ -74,7 +77,11 @@ impl Sandbox {
                  their subscriptions when it stops"
             );
         }
-        Ok(RunningSandbox { service, killed, ca_pem })
+        Ok(RunningSandbox {
+            service,
+            killed,
+            ca_pem,
+        })
     }
 }
 
@@ -98,7 +105,8 @@ impl RunningSandbox {
 
     /// Where user agents connect to without TLS: `dom.push.serverURL` of a Firefox profile.
     pub fn ws_url(&self) -> Option<String> {
-        self.http_url().map(|origin| format!("{}/", origin.replacen("http", "ws", 1)))
+        self.http_url()
+            .map(|origin| format!("{}/", origin.replacen("http", "ws", 1)))
     }
 
     /// The certificate of the authority that clients of the TLS listener must trust.
@@ -118,7 +126,9 @@ impl RunningSandbox {
     }
 
     fn url(&self, listener: Listener) -> Option<&str> {
-        self.service.vapid(listener).map(|_| self.service.origin(listener))
+        self.service
+            .vapid(listener)
+            .map(|_| self.service.origin(listener))
     }
 }
 
@@ -178,9 +188,9 @@ fn parse_host(text: &str) -> Result<Host, SandboxError> {
     match bare.parse::<IpAddr>() {
         Ok(IpAddr::V4(address)) => Ok(Host::Ipv4(address)),
         Ok(IpAddr::V6(address)) => Ok(Host::Ipv6(address)),
-        Err(_) => {
-            Host::parse(text).map_err(|_| SandboxError::PublicHost { host: text.to_owned() })
-        }
+        Err(_) => Host::parse(text).map_err(|_| SandboxError::PublicHost {
+            host: text.to_owned(),
+        }),
     }
 }
 
@@ -189,7 +199,9 @@ async fn bind(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Sandbo
         return Ok(None);
     };
     let listener = TcpListener::bind(address).await;
-    listener.map(Some).map_err(|source| SandboxError::Listen { address, source })
+    listener
+        .map(Some)
+        .map_err(|source| SandboxError::Listen { address, source })
 }
 
 /// The origin as RFC 6454 writes it: without the port if it is the scheme's own.
@@ -201,8 +213,11 @@ fn origin(
     let Some(address) = listener.and_then(|listener| listener.local_addr().ok()) else {
         return Ok(None);
     };
-    let url = Url::parse(&format!("{scheme}://{host}:{}", address.port()))
-        .map_err(|_| SandboxError::PublicHost { host: host.to_string() })?;
+    let url = Url::parse(&format!("{scheme}://{host}:{}", address.port())).map_err(|_| {
+        SandboxError::PublicHost {
+            host: host.to_string(),
+        }
+    })?;
     Ok(Some(url.origin().ascii_serialization()))
 }
 
@@ -211,7 +226,10 @@ async fn make_tls(options: &SandboxOptions) -> Result<Tls, SandboxError> {
     if let CaOutput::File(path) = &options.ca {
         tokio::fs::write(path, &tls.ca_pem)
             .await
-            .map_err(|source| SandboxError::WriteCa { path: path.clone(), source })?;
+            .map_err(|source| SandboxError::WriteCa {
+                path: path.clone(),
+                source,
+            })?;
     }
     Ok(tls)
 }

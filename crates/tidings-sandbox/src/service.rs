@@ -101,12 +101,10 @@ impl PushService {
             Receiver::Virtual(agent) if agent.index() % self.decrypt_one_in != 0 => {
                 Err("not one of the user agents that decrypt")
             }
-            Receiver::Virtual(agent) => {
-                self.virtual_agents.keys(agent.index()).map_err(|error| {
-                    tracing::error!(%error, "a virtual user agent has no keys");
-                    "its keys could not be derived"
-                })
-            }
+            Receiver::Virtual(agent) => self.virtual_agents.keys(agent.index()).map_err(|error| {
+                tracing::error!(%error, "a virtual user agent has no keys");
+                "its keys could not be derived"
+            }),
         }
     }
 }

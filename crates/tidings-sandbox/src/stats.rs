@@ -1,12 +1,8 @@
 //! What happened, counted.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::StatusCode;
 use serde::Serialize;
@@ -53,16 +49,29 @@ pub(crate) struct CodeCounters<const N: usize> {
 
 impl<const N: usize> CodeCounters<N> {
     fn new(codes: [u16; N]) -> Self {
-        Self { codes, counters: std::array::from_fn(|_| Counter::default()), other: Counter::default() }
+        Self {
+            codes,
+            counters: std::array::from_fn(|_| Counter::default()),
+            other: Counter::default(),
+        }
     }
 
     pub(crate) fn count(&self, code: u16) {
-        let counter = self.codes.iter().zip(&self.counters).find(|(known, _)| **known == code);
-        counter.map_or(&self.other, |(_, counter)| counter).increment();
+        let counter = self
+            .codes
+            .iter()
+            .zip(&self.counters)
+            .find(|(known, _)| **known == code);
+        counter
+            .map_or(&self.other, |(_, counter)| counter)
+            .increment();
     }
 
     fn reset(&self) {
-        self.counters.iter().chain([&self.other]).for_each(Counter::reset);
+        self.counters
+            .iter()
+            .chain([&self.other])
+            .for_each(Counter::reset);
     }
 
     fn report(&self) -> BTreeMap<String, u64> {
@@ -130,7 +139,11 @@ impl Stats {
     }
 
     /// Begins to count a POST.
-    pub(crate) fn tally(self: &Arc<Self>, connection: &Arc<Connection>, protocol: Protocol) -> Tally {
+    pub(crate) fn tally(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        protocol: Protocol,
+    ) -> Tally {
         Tally::begin(Arc::clone(self), Arc::clone(connection), protocol)
     }
 
@@ -205,7 +218,10 @@ impl Stats {
 
     fn protocol_counter(&self, protocol: Protocol) -> Option<&Counter> {
         let named = Protocol::ALL.iter().zip(&self.posts_by_protocol);
-        named.into_iter().find(|(known, _)| **known == protocol).map(|(_, counter)| counter)
+        named
+            .into_iter()
+            .find(|(known, _)| **known == protocol)
+            .map(|(_, counter)| counter)
     }
 }
 

@@ -43,7 +43,11 @@ impl Tls {
     /// Makes an authority and a certificate for `public_host`, `localhost`, `127.0.0.1` and `::1`.
     ///
     /// The authority's private key is forgotten at once: nobody can sign anything else with it.
-    pub(crate) fn new(public_host: &str, alpn: AlpnOffer, now: SystemTime) -> Result<Self, TlsError> {
+    pub(crate) fn new(
+        public_host: &str,
+        alpn: AlpnOffer,
+        now: SystemTime,
+    ) -> Result<Self, TlsError> {
         let issuer = CertifiedIssuer::self_signed(authority(now)?, KeyPair::generate()?)?;
         let key = KeyPair::generate()?;
         let certificate = server(public_host, now)?.signed_by(&key, &issuer)?;
@@ -57,7 +61,10 @@ impl Tls {
             AlpnOffer::Http2AndHttp1 => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
             AlpnOffer::Http1Only => vec![b"http/1.1".to_vec()],
         };
-        Ok(Self { config: Arc::new(config), ca_pem: issuer.pem() })
+        Ok(Self {
+            config: Arc::new(config),
+            ca_pem: issuer.pem(),
+        })
     }
 }
 

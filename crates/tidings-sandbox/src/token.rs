@@ -1,6 +1,7 @@
 //! The secret part of an endpoint, which names its subscription.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tidings_webpush::Randomness;
 
 const CHANNEL_BYTES: usize = 24;
@@ -33,7 +34,10 @@ impl Token {
             return Some(Self::Channel(ChannelToken { octets: token }));
         }
         let (index, mac) = octets.split_first_chunk::<INDEX_BYTES>()?;
-        Some(Self::Virtual { index: u32::from_be_bytes(*index), mac: mac.try_into().ok()? })
+        Some(Self::Virtual {
+            index: u32::from_be_bytes(*index),
+            mac: mac.try_into().ok()?,
+        })
     }
 
     /// The text for the endpoint.
@@ -84,7 +88,10 @@ mod tests {
     #[test]
     fn tokens_survive_the_way_through_an_endpoint() {
         let channel = Token::Channel(ChannelToken::random(&SystemRandomness));
-        let index = Token::Virtual { index: 77, mac: [9; MAC_BYTES] };
+        let index = Token::Virtual {
+            index: 77,
+            mac: [9; MAC_BYTES],
+        };
         for token in [channel, index] {
             assert_eq!(Token::parse(&token.encode()), Some(token));
         }
@@ -92,7 +99,15 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_tokens() {
-        for text in ["", "abc", &"A".repeat(31), &"A".repeat(33), &"A".repeat(52), "=", "ä"] {
+        for text in [
+            "",
+            "abc",
+            &"A".repeat(31),
+            &"A".repeat(33),
+            &"A".repeat(52),
+            "=",
+            "ä",
+        ] {
             assert_eq!(Token::parse(text), None, "{text}");
         }
     }

@@ -1,13 +1,9 @@
 //! The user agents that speak WebSocket, their channels, and what waits for them.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::SystemTime,
-};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::SystemTime;
 
 use thiserror::Error;
 use tidings_webpush::{Randomness, VapidPublicKey};
@@ -21,8 +17,8 @@ mod ids;
 mod mailbox;
 
 pub(crate) use ids::{ChannelId, Uaid};
-pub(crate) use mailbox::{Keep, Letter};
 use mailbox::Mailbox;
+pub(crate) use mailbox::{Keep, Letter};
 
 /// Channels of all user agents together, those that ended included.
 const MAX_CHANNELS: usize = 200_000;
@@ -72,7 +68,11 @@ struct State {
 
 impl UserAgent {
     fn new(uaid: Uaid) -> Arc<Self> {
-        Arc::new(Self { uaid, state: Mutex::default(), mail: Notify::new() })
+        Arc::new(Self {
+            uaid,
+            state: Mutex::default(),
+            mail: Notify::new(),
+        })
     }
 
     pub(crate) fn uaid(&self) -> &Uaid {
@@ -101,7 +101,9 @@ impl UserAgent {
 
     /// The message is done with, whatever the user agent made of it.
     pub(crate) fn acknowledge(&self, channel: ChannelId, version: &str) {
-        self.lock().mailbox.remove(|letter| letter.channel == channel && letter.version == version);
+        self.lock()
+            .mailbox
+            .remove(|letter| letter.channel == channel && letter.version == version);
     }
 
     /// Withdraws a message that was not acknowledged; false if there is none such.
@@ -180,19 +182,28 @@ impl UserAgents {
             user_agent: Arc::downgrade(user_agent),
             counters: DeliveryCounters::default(),
         });
-        let mut by_token = self.by_token.write().unwrap_or_else(PoisonError::into_inner);
+        let mut by_token = self
+            .by_token
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         if by_token.len() >= MAX_CHANNELS {
             return Err(TooManyChannels);
         }
         by_token.insert(channel.token, Arc::clone(&channel));
         state.channels.insert(id, Arc::clone(&channel));
         let mut by_uaid = self.by_uaid.write().unwrap_or_else(PoisonError::into_inner);
-        by_uaid.entry(user_agent.uaid.clone()).or_insert_with(|| Arc::clone(user_agent));
+        by_uaid
+            .entry(user_agent.uaid.clone())
+            .or_insert_with(|| Arc::clone(user_agent));
         Ok(channel)
     }
 
     pub(crate) fn channel(&self, token: &ChannelToken) -> Option<Arc<Channel>> {
-        self.by_token.read().unwrap_or_else(PoisonError::into_inner).get(token).cloned()
+        self.by_token
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(token)
+            .cloned()
     }
 
     /// Withdraws a message, whoever it is for; false if nobody waits for it.
@@ -201,11 +212,16 @@ impl UserAgents {
     /// right at every other step.
     pub(crate) fn withdraw(&self, version: &str, now: SystemTime) -> bool {
         let by_uaid = self.by_uaid.read().unwrap_or_else(PoisonError::into_inner);
-        by_uaid.values().any(|user_agent| user_agent.withdraw(version, now))
+        by_uaid
+            .values()
+            .any(|user_agent| user_agent.withdraw(version, now))
     }
 
     pub(crate) fn known(&self) -> usize {
-        self.by_uaid.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.by_uaid
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     pub(crate) fn connected(&self) -> usize {
@@ -215,7 +231,9 @@ impl UserAgents {
     /// Counts a connection that said hello, until the guard is dropped.
     pub(crate) fn count_connected(&self) -> Connected<'_> {
         self.connected.fetch_add(1, Ordering::Relaxed);
-        Connected { count: &self.connected }
+        Connected {
+            count: &self.connected,
+        }
     }
 }
 
@@ -246,7 +264,9 @@ mod tests {
         let agent = agents.greet(None, &SystemRandomness);
         let again = agents.greet(Some(agent.uaid().as_str()), &SystemRandomness);
         assert_ne!(again.uaid(), agent.uaid());
-        agents.register(&agent, channel_id(), None, &SystemRandomness).unwrap();
+        agents
+            .register(&agent, channel_id(), None, &SystemRandomness)
+            .unwrap();
         let known = agents.greet(Some(agent.uaid().as_str()), &SystemRandomness);
         assert_eq!(known.uaid(), agent.uaid());
     }
@@ -255,9 +275,15 @@ mod tests {
     fn registering_again_gives_the_same_endpoint_and_another_key_a_new_one() {
         let agents = UserAgents::default();
         let agent = agents.greet(None, &SystemRandomness);
-        let key = tidings_webpush::VapidKey::generate().unwrap().public_key().clone();
-        let mut register =
-            |key| agents.register(&agent, channel_id(), key, &SystemRandomness).unwrap();
+        let key = tidings_webpush::VapidKey::generate()
+            .unwrap()
+            .public_key()
+            .clone();
+        let register = |key| {
+            agents
+                .register(&agent, channel_id(), key, &SystemRandomness)
+                .unwrap()
+        };
         let first = register(None);
         assert_eq!(register(None).token, first.token);
         let restricted = register(Some(key));
@@ -276,7 +302,10 @@ mod tests {
         agent.connect(second.clone());
         assert!(first.is_cancelled());
         agent.disconnect(&first);
-        assert!(agent.lock().connection.is_some(), "the ghost took the new connection along");
+        assert!(
+            agent.lock().connection.is_some(),
+            "the ghost took the new connection along"
+        );
         agent.disconnect(&second);
         assert!(agent.lock().connection.is_none());
     }

@@ -22,7 +22,10 @@ pub(crate) struct VapidCheck {
 impl VapidCheck {
     /// `audience` is the origin of the endpoints handed out.
     pub(crate) fn new(audience: String) -> Self {
-        Self { audience, good: RwLock::default() }
+        Self {
+            audience,
+            good: RwLock::default(),
+        }
     }
 
     /// The origin that tokens must name.
@@ -74,14 +77,18 @@ mod tests {
     fn a_remembered_token_still_expires() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let origin = "http://127.0.0.1:8082";
-        let token = VapidKey::generate()
-            .and_then(|key| Ok(key.sign(origin, None, now + Duration::from_hours(12))))
-            .unwrap()
+        let key = VapidKey::generate().unwrap();
+        let token = key
+            .sign(origin, None, now + Duration::from_hours(12))
             .unwrap();
         let check = VapidCheck::new(origin.to_owned());
         let header = token.authorization();
         assert!(check.verify(&header, now).is_ok());
-        assert!(check.verify(&header, now + Duration::from_hours(11)).is_ok());
+        assert!(
+            check
+                .verify(&header, now + Duration::from_hours(11))
+                .is_ok()
+        );
         let expired = check.verify(&header, now + Duration::from_hours(12));
         assert_eq!(expired, Err(VerifyError::Expired));
         let too_early = check.verify(&header, now - Duration::from_hours(13));

@@ -3,10 +3,8 @@
 //! The keys come from the sandbox's seed by HKDF, the endpoint is the number with a MAC. What is
 //! stored for each is sixteen octets of counters.
 
-use std::sync::{
-    Arc, PoisonError, RwLock,
-    atomic::{AtomicBool, AtomicU16, Ordering},
-};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::{hkdf, hmac};
 use thiserror::Error;
@@ -23,7 +21,9 @@ const DRAWS: u8 = 4;
 
 /// Why there are no more virtual user agents.
 #[derive(Debug, PartialEq, Eq, Error)]
-#[error("the sandbox has {existing} virtual user agents and takes at most {MAX_AGENTS}: restart it to begin anew")]
+#[error(
+    "the sandbox has {existing} virtual user agents and takes at most {MAX_AGENTS}: restart it to begin anew"
+)]
 pub(crate) struct TooManyAgents {
     existing: u32,
 }
@@ -87,7 +87,8 @@ impl VirtualAgent {
     }
 
     pub(crate) fn is_gone(&self) -> bool {
-        self.remembered().is_some_and(|agent| agent.gone.load(Ordering::Relaxed))
+        self.remembered()
+            .is_some_and(|agent| agent.gone.load(Ordering::Relaxed))
     }
 
     pub(crate) fn unsubscribe(&self) {
@@ -143,10 +144,10 @@ impl VirtualAgents {
         let batches = self.batches.read().unwrap_or_else(PoisonError::into_inner);
         let after = batches.partition_point(|batch| batch.first <= index);
         let batch = batches.get(after.checked_sub(1)?)?;
-        batch
-            .indices()
-            .contains(&index)
-            .then(|| VirtualAgent { batch: Arc::clone(batch), index })
+        batch.indices().contains(&index).then(|| VirtualAgent {
+            batch: Arc::clone(batch),
+            index,
+        })
     }
 
     /// The token in the endpoint of an agent.
@@ -159,7 +160,9 @@ impl VirtualAgents {
 
     /// The keys of an agent.
     pub(crate) fn keys(&self, index: u32) -> Result<UserAgentKeys, KeyDerivationError> {
-        (0..DRAWS).find_map(|draw| self.draw_keys(index, draw)).ok_or(KeyDerivationError { index })
+        (0..DRAWS)
+            .find_map(|draw| self.draw_keys(index, draw))
+            .ok_or(KeyDerivationError { index })
     }
 
     /// The number to pass to [`DeliveryCounters::count_message`].
@@ -182,7 +185,11 @@ impl VirtualAgents {
     fn derive(&self, purpose: &[u8], index: u32, draw: u8) -> Option<[u8; 32]> {
         let mut octets = [0; 32];
         let info = [purpose, &[0], &index.to_be_bytes(), &[draw]];
-        self.keys.expand(&info, hkdf::HKDF_SHA256).ok()?.fill(&mut octets).ok()?;
+        self.keys
+            .expand(&info, hkdf::HKDF_SHA256)
+            .ok()?
+            .fill(&mut octets)
+            .ok()?;
         Some(octets)
     }
 }
@@ -209,10 +216,16 @@ mod tests {
             let agent = find(&agents, &agents.token(index)).unwrap();
             assert_eq!(agent.index(), index);
             let keys = [agents.keys(index).unwrap(), agents.keys(index).unwrap()];
-            assert_eq!(keys[0].public_key().as_bytes(), keys[1].public_key().as_bytes());
+            assert_eq!(
+                keys[0].public_key().as_bytes(),
+                keys[1].public_key().as_bytes()
+            );
             assert!(keys[0].auth().ct_eq(keys[1].auth()));
         }
-        assert!(find(&agents, &agents.token(5)).is_none(), "nobody has the number 5 yet");
+        assert!(
+            find(&agents, &agents.token(5)).is_none(),
+            "nobody has the number 5 yet"
+        );
         assert_ne!(
             agents.keys(0).unwrap().public_key().as_bytes(),
             agents.keys(1).unwrap().public_key().as_bytes()

@@ -31,7 +31,7 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often a silent user agent is asked whether it is still there.
-const PING_INTERVAL: Duration = Duration::from_secs(300);
+const PING_INTERVAL: Duration = Duration::from_mins(5);
 
 /// How long it may take to answer that.
 const PONG_TIMEOUT: Duration = Duration::from_secs(30);
@@ -85,7 +85,10 @@ pub(crate) async fn serve(service: Arc<PushService>, mut socket: WebSocket, list
         () = draining.cancelled() => End::ShuttingDown,
     };
     tracing::debug!(reason = %end, "a user agent's connection ended");
-    let frame = CloseFrame { code: end.close_code(), reason: end.to_string().into() };
+    let frame = CloseFrame {
+        code: end.close_code(),
+        reason: end.to_string().into(),
+    };
     // Best effort: the other side may be gone or may not read.
     let _ = tokio::time::timeout(HELLO_TIMEOUT, socket.send(Message::Close(Some(frame)))).await;
 }
@@ -98,11 +101,17 @@ async fn converse(service: &PushService, socket: &mut WebSocket, listener: Liste
         Ok(Ok(Incoming::Message(FromUserAgent::Hello { uaid }))) => uaid,
         Ok(Ok(_)) => return End::Hello,
     };
-    let user_agent = service.user_agents.greet(uaid.as_deref(), &*service.randomness);
+    let user_agent = service
+        .user_agents
+        .greet(uaid.as_deref(), &*service.randomness);
     let _counted = service.user_agents.count_connected();
     let replaced = CancellationToken::new();
     user_agent.connect(replaced.clone());
-    let session = Session { service, user_agent, listener };
+    let session = Session {
+        service,
+        user_agent,
+        listener,
+    };
     let end = tokio::select! {
         end = session.run(socket) => end.err().unwrap_or(End::Gone),
         () = replaced.cancelled() => End::Replaced,
@@ -152,11 +161,18 @@ impl Session<'_> {
                 self.user_agent.unregister(channel);
                 self.service.stats.unregisters.count(code.unwrap_or(200));
                 let channel_id = &channel_id;
-                send(socket, &ToUserAgent::Unregister { channel_id, status: 200 }).await
+                send(
+                    socket,
+                    &ToUserAgent::Unregister {
+                        channel_id,
+                        status: 200,
+                    },
+                )
+                .await
             }
-            FromUserAgent::Ack { updates } => {
-                updates.iter().try_for_each(|update| self.acknowledge(update))
-            }
+            FromUserAgent::Ack { updates } => updates
+                .iter()
+                .try_for_each(|update| self.acknowledge(update)),
             FromUserAgent::Nack { version, code } => {
                 self.service.stats.nacks.count(code.unwrap_or(0));
                 tracing::warn!(
@@ -190,7 +206,15 @@ impl Session<'_> {
             }
         };
         let push_endpoint = &push_endpoint;
-        send(socket, &ToUserAgent::Register { channel_id, status, push_endpoint }).await
+        send(
+            socket,
+            &ToUserAgent::Register {
+                channel_id,
+                status,
+                push_endpoint,
+            },
+        )
+        .await
     }
 
     fn open_channel(&self, id: ChannelId, key: Option<VapidPublicKey>) -> (u16, String) {
@@ -208,7 +232,11 @@ impl Session<'_> {
     }
 
     fn endpoint(&self, channel: &Channel) -> String {
-        self.service.endpoint(self.listener, channel.key.is_some(), &channel.token.encode())
+        self.service.endpoint(
+            self.listener,
+            channel.key.is_some(),
+            &channel.token.encode(),
+        )
     }
 
     fn acknowledge(&self, update: &Update) -> Result<(), End> {
@@ -241,7 +269,10 @@ struct Silence {
 
 impl Silence {
     fn new() -> Self {
-        Self { since: Instant::now(), asked: false }
+        Self {
+            since: Instant::now(),
+            asked: false,
+        }
     }
 
     fn broken(&mut self) {
@@ -250,7 +281,13 @@ impl Silence {
 
     /// When to ask, or to give up.
     fn deadline(&self) -> Instant {
-        self.since + PING_INTERVAL + if self.asked { PONG_TIMEOUT } else { Duration::ZERO }
+        self.since
+            + PING_INTERVAL
+            + if self.asked {
+                PONG_TIMEOUT
+            } else {
+                Duration::ZERO
+            }
     }
 
     fn ask(&mut self) -> Result<(), End> {

@@ -54,12 +54,17 @@ impl TryFrom<RuleDocument> for Rule {
 
     fn try_from(document: RuleDocument) -> Result<Self, String> {
         if document.delay_ms > MAX_DELAY_MS {
-            return Err(format!("delay_ms is over {MAX_DELAY_MS}: use withhold to wait without end"));
+            return Err(format!(
+                "delay_ms is over {MAX_DELAY_MS}: use withhold to wait without end"
+            ));
         }
         Ok(Self {
             answer: answer(&document)?,
             tokens: document.subscriptions.as_ref().map(|subscriptions| {
-                subscriptions.iter().map(|text| token_of(text).to_owned()).collect::<HashSet<_>>()
+                subscriptions
+                    .iter()
+                    .map(|text| token_of(text).to_owned())
+                    .collect::<HashSet<_>>()
             }),
             remaining: document.times.map(Into::into),
             document,
@@ -94,7 +99,12 @@ fn answer(document: &RuleDocument) -> Result<FixedOrReset, String> {
         .as_deref()
         .map(HeaderValue::from_str)
         .transpose()
-        .map_err(|_| format!("retry_after cannot be sent as {} header", header::RETRY_AFTER))?;
+        .map_err(|_| {
+            format!(
+                "retry_after cannot be sent as {} header",
+                header::RETRY_AFTER
+            )
+        })?;
     Ok(FixedOrReset::Fixed(FixedAnswer {
         status,
         retry_after,
@@ -123,7 +133,10 @@ mod tests {
         for (json, hint) in CASES {
             let refusal = parse(json.as_bytes())
                 .and_then(|rules| {
-                    rules.into_iter().map(Rule::try_from).collect::<Result<Vec<_>, _>>()
+                    rules
+                        .into_iter()
+                        .map(Rule::try_from)
+                        .collect::<Result<Vec<_>, _>>()
                 })
                 .err()
                 .unwrap_or_else(|| panic!("{json} was taken"));

@@ -12,7 +12,9 @@ use crate::service::PushService;
 
 /// `GET /sandbox/behaviour`: the rules in force; an empty list means honest answers.
 pub(crate) async fn show(State(service): State<Arc<PushService>>) -> Json<Rules> {
-    Json(Rules { rules: service.behaviour.show() })
+    Json(Rules {
+        rules: service.behaviour.show(),
+    })
 }
 
 /// `PUT /sandbox/behaviour`: other rules, in place of those in force.
@@ -22,7 +24,10 @@ pub(crate) async fn replace(
 ) -> Result<Json<Rules>, Problem> {
     let body = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
     let rules = behaviour::parse(&body).map_err(Problem::bad_request)?;
-    service.behaviour.replace(rules).map_err(Problem::bad_request)?;
+    service
+        .behaviour
+        .replace(rules)
+        .map_err(Problem::bad_request)?;
     Ok(show(State(service)).await)
 }
 

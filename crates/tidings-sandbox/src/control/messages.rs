@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::subscriptions;
 use crate::delivery_counters::DeliveryCounters;
-use crate::inbox::{Content, Received};
+use crate::inbox::{Content, KeptMessage};
 use crate::problem::Problem;
 use crate::service::PushService;
 
@@ -18,11 +18,16 @@ use crate::service::PushService;
 pub(crate) async fn list(
     State(service): State<Arc<PushService>>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Messages>, Problem> {
+) -> Result<Json<MessageList>, Problem> {
     let (subscription, receiver) = subscriptions::find(&service, query.as_deref())?;
-    let messages: Vec<_> = service.inbox.of(receiver.id()).into_iter().map(Message::from).collect();
+    let messages: Vec<_> = service
+        .inbox
+        .of(receiver.id())
+        .into_iter()
+        .map(Message::from)
+        .collect();
     let received = receiver.counters().map_or(0, DeliveryCounters::received);
-    Ok(Json(Messages {
+    Ok(Json(MessageList {
         subscription,
         gone: receiver.is_gone(),
         received,
@@ -33,7 +38,7 @@ pub(crate) async fn list(
 }
 
 #[derive(Serialize)]
-pub(crate) struct Messages {
+pub(crate) struct MessageList {
     /// The token at the end of the endpoint.
     subscription: String,
     gone: bool,
@@ -74,7 +79,10 @@ enum Payload {
 
 impl Payload {
     fn of(plaintext: &[u8]) -> Self {
-        match (serde_json::from_slice(plaintext), std::str::from_utf8(plaintext)) {
+        match (
+            serde_json::from_slice(plaintext),
+            std::str::from_utf8(plaintext),
+        ) {
             (Ok(json), _) => Self::Json(json),
             (Err(_), Ok(text)) => Self::Text(text.to_owned()),
             (Err(_), Err(_)) => Self::Base64(STANDARD.encode(plaintext)),
@@ -82,8 +90,8 @@ impl Payload {
     }
 }
 
-impl From<Received> for Message {
-    fn from(message: Received) -> Self {
+impl From<KeptMessage> for Message {
+    fn from(message: KeptMessage) -> Self {
         let (payload, error) = match message.content {
             Content::Empty => (None, None),
             Content::Plaintext(plaintext) => (Some(Payload::of(&plaintext)), None),

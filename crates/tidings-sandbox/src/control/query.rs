@@ -19,7 +19,9 @@ impl Query {
             }
             let repeated = parameters.insert(name.clone().into_owned(), value.into_owned());
             if repeated.is_some() {
-                return Err(Problem::bad_request(format!("the parameter {name} is there twice")));
+                return Err(Problem::bad_request(format!(
+                    "the parameter {name} is there twice"
+                )));
             }
         }
         Ok(Self { parameters })

@@ -10,7 +10,11 @@ use crate::stats::StatsReport;
 /// `GET /sandbox/stats`: what happened since the start or the last reset.
 pub(crate) async fn show(State(service): State<Arc<PushService>>) -> Json<StatsReport> {
     let user_agents = &service.user_agents;
-    Json(service.stats.report(user_agents.connected(), user_agents.known()))
+    Json(
+        service
+            .stats
+            .report(user_agents.connected(), user_agents.known()),
+    )
 }
 
 /// `DELETE /sandbox/stats`: counts from zero again. What subscriptions got stays.

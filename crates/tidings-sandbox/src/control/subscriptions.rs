@@ -31,7 +31,10 @@ pub(crate) async fn create(
     Extension(connection): Extension<Arc<Connection>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &["count", "applicationServerKey", "scheme"])?;
+    let query = Query::parse(
+        query.as_deref(),
+        &["count", "applicationServerKey", "scheme"],
+    )?;
     let count = query
         .get("count")
         .unwrap_or("1")
@@ -71,12 +74,15 @@ pub(super) fn find(
     let hint = "give the endpoint, percent-encoded, or the token at its end";
     let token = query.require("subscription", hint)?;
     let token = token.rsplit('/').next().unwrap_or(token);
-    service.receiver(token).map(|receiver| (token.to_owned(), receiver)).ok_or_else(|| {
-        Problem::new(
-            StatusCode::NOT_FOUND,
-            format!("no subscription of this sandbox has the endpoint: {hint}"),
-        )
-    })
+    service
+        .receiver(token)
+        .map(|receiver| (token.to_owned(), receiver))
+        .ok_or_else(|| {
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                format!("no subscription of this sandbox has the endpoint: {hint}"),
+            )
+        })
 }
 
 /// By default, endpoints are of the listener that was asked.
@@ -120,16 +126,19 @@ fn lines(
     listener: Listener,
 ) -> impl stream::Stream<Item = Result<Bytes, LineError>> {
     let indices = batch.indices();
-    stream::try_unfold((service, batch, indices), move |(service, batch, mut indices)| async move {
-        let mut text = Vec::new();
-        for index in indices.by_ref().take(LINES_AT_ONCE) {
-            let line = subscription(&service, &batch, listener, index)?;
-            serde_json::to_writer(&mut text, &line)?;
-            text.push(b'\n');
-        }
-        tokio::task::yield_now().await;
-        Ok((!text.is_empty()).then(|| (Bytes::from(text), (service, batch, indices))))
-    })
+    stream::try_unfold(
+        (service, batch, indices),
+        move |(service, batch, mut indices)| async move {
+            let mut text = Vec::new();
+            for index in indices.by_ref().take(LINES_AT_ONCE) {
+                let line = subscription(&service, &batch, listener, index)?;
+                serde_json::to_writer(&mut text, &line)?;
+                text.push(b'\n');
+            }
+            tokio::task::yield_now().await;
+            Ok((!text.is_empty()).then(|| (Bytes::from(text), (service, batch, indices))))
+        },
+    )
 }
 
 fn subscription(

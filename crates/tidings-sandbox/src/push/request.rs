@@ -31,7 +31,10 @@ pub(crate) enum Encoding {
     /// RFC 8291.
     Aes128gcm,
     /// The draft before it, whose parameters are in two headers.
-    Aesgcm { encryption: String, crypto_key: String },
+    Aesgcm {
+        encryption: String,
+        crypto_key: String,
+    },
 }
 
 impl Encoding {
@@ -47,16 +50,24 @@ impl PushRequest {
     /// Reads what RFC 8030 §5 and RFC 8291 §4 put into headers.
     pub(crate) fn parse(headers: &HeaderMap, body: Bytes) -> Result<Self, Refusal> {
         let ttl = Ttl::parse_header(octets(single(headers, "TTL")?)).map_err(Refusal::Ttl)?;
-        let urgency = Urgency::parse_header(octets(single(headers, "Urgency")?))
-            .map_err(Refusal::Urgency)?;
+        let urgency =
+            Urgency::parse_header(octets(single(headers, "Urgency")?)).map_err(Refusal::Urgency)?;
         let topic =
             Topic::parse_header(octets(single(headers, "Topic")?)).map_err(Refusal::Topic)?;
         let payload = if body.is_empty() {
             None
         } else {
-            Some(Payload { encoding: encoding(headers)?, body })
+            Some(Payload {
+                encoding: encoding(headers)?,
+                body,
+            })
         };
-        Ok(Self { ttl_s: ttl.as_secs().min(MAX_TTL_S), urgency, topic, payload })
+        Ok(Self {
+            ttl_s: ttl.as_secs().min(MAX_TTL_S),
+            urgency,
+            topic,
+            payload,
+        })
     }
 }
 
@@ -67,7 +78,11 @@ fn single<'a>(
 ) -> Result<Option<&'a HeaderValue>, Refusal> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
-    if values.next().is_some() { Err(Refusal::RepeatedHeader { name }) } else { Ok(first) }
+    if values.next().is_some() {
+        Err(Refusal::RepeatedHeader { name })
+    } else {
+        Ok(first)
+    }
 }
 
 fn octets(value: Option<&HeaderValue>) -> Option<&[u8]> {
@@ -77,7 +92,9 @@ fn octets(value: Option<&HeaderValue>) -> Option<&[u8]> {
 fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
     let encryption = joined(headers, "Encryption");
     let crypto_key = joined(headers, "Crypto-Key");
-    let has_dh = crypto_key.as_deref().is_some_and(|header| has_parameter(header, "dh"));
+    let has_dh = crypto_key
+        .as_deref()
+        .is_some_and(|header| has_parameter(header, "dh"));
     match joined(headers, CONTENT_ENCODING).as_deref() {
         Some("aes128gcm") if encryption.is_some() || has_dh => Err(Refusal::Encryption(
             "aes128gcm has salt and key in the body: leave out Encryption and dh of Crypto-Key",
@@ -96,7 +113,9 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
                 "aesgcm needs Encryption: salt=… and Crypto-Key: dh=…",
             )),
         },
-        Some(_) => Err(Refusal::Encryption("Content-Encoding must be aes128gcm or aesgcm")),
+        Some(_) => Err(Refusal::Encryption(
+            "Content-Encoding must be aes128gcm or aesgcm",
+        )),
         None => Err(Refusal::Encryption(
             "a body needs Content-Encoding: aes128gcm; bodies must be encrypted",
         )),
@@ -105,8 +124,11 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
 
 /// All values of a list header as one text (RFC 9110 §5.3).
 fn joined(headers: &HeaderMap, name: impl AsHeaderName) -> Option<String> {
-    let values: Vec<_> =
-        headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    let values: Vec<_> = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
     (!values.is_empty()).then(|| values.join(","))
 }
 
@@ -120,13 +142,15 @@ fn has_parameter(header: &str, name: &str) -> bool {
 /// Without quotes and base64 padding, which Firefox does not take.
 fn bare(header: &str) -> String {
     let elements = header.split(',').map(|element| {
-        let parameters = element.split(';').map(|parameter| match parameter.split_once('=') {
-            Some((name, value)) => {
-                let value = value.trim().trim_matches('"').trim_end_matches('=');
-                format!("{}={value}", name.trim())
-            }
-            None => parameter.trim().to_owned(),
-        });
+        let parameters = element
+            .split(';')
+            .map(|parameter| match parameter.split_once('=') {
+                Some((name, value)) => {
+                    let value = value.trim().trim_matches('"').trim_end_matches('=');
+                    format!("{}={value}", name.trim())
+                }
+                None => parameter.trim().to_owned(),
+            });
         parameters.collect::<Vec<_>>().join(";")
     });
     elements.collect::<Vec<_>>().join(",")
@@ -149,7 +173,10 @@ mod tests {
     fn aesgcm_headers_lose_quotes_and_padding() {
         let request = parse(&[
             ("Content-Encoding", "aesgcm"),
-            ("Encryption", "keyid=p256dh; salt=\"lngarbyKfMoi9Z75xYXmkg==\""),
+            (
+                "Encryption",
+                "keyid=p256dh; salt=\"lngarbyKfMoi9Z75xYXmkg==\"",
+            ),
             ("Crypto-Key", "dh=BNoRDbb84"),
             ("Crypto-Key", "p256ecdsa=BP4z"),
         ])
@@ -169,23 +196,51 @@ mod tests {
         const CASES: &[(&str, Headers)] = &[
             ("no encoding", &[]),
             ("unknown encoding", &[("Content-Encoding", "gzip")]),
-            ("two encodings", &[("Content-Encoding", "aes128gcm"), ("Content-Encoding", "gzip")]),
+            (
+                "two encodings",
+                &[
+                    ("Content-Encoding", "aes128gcm"),
+                    ("Content-Encoding", "gzip"),
+                ],
+            ),
             ("aesgcm alone", &[("Content-Encoding", "aesgcm")]),
-            ("aesgcm without dh", &[("Content-Encoding", "aesgcm"), ("Encryption", "salt=a")]),
-            ("aesgcm without salt", &[("Content-Encoding", "aesgcm"), ("Crypto-Key", "dh=a")]),
-            ("salt twice", &[("Content-Encoding", "aes128gcm"), ("Encryption", "salt=a")]),
-            ("key twice", &[("Content-Encoding", "aes128gcm"), ("Crypto-Key", "dh=a")]),
+            (
+                "aesgcm without dh",
+                &[("Content-Encoding", "aesgcm"), ("Encryption", "salt=a")],
+            ),
+            (
+                "aesgcm without salt",
+                &[("Content-Encoding", "aesgcm"), ("Crypto-Key", "dh=a")],
+            ),
+            (
+                "salt twice",
+                &[("Content-Encoding", "aes128gcm"), ("Encryption", "salt=a")],
+            ),
+            (
+                "key twice",
+                &[("Content-Encoding", "aes128gcm"), ("Crypto-Key", "dh=a")],
+            ),
         ];
         for (name, headers) in CASES {
-            assert!(matches!(parse(headers), Err(Refusal::Encryption(_))), "{name}");
+            assert!(
+                matches!(parse(headers), Err(Refusal::Encryption(_))),
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn a_header_given_twice_is_refused() {
         for name in ["TTL", "Urgency", "Topic"] {
-            let headers = [(name, "60"), (name, "60"), ("Content-Encoding", "aes128gcm")];
-            assert_eq!(parse(&headers).err(), Some(Refusal::RepeatedHeader { name }));
+            let headers = [
+                (name, "60"),
+                (name, "60"),
+                ("Content-Encoding", "aes128gcm"),
+            ];
+            assert_eq!(
+                parse(&headers).err(),
+                Some(Refusal::RepeatedHeader { name })
+            );
         }
     }
 }

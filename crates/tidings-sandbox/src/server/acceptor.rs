@@ -28,7 +28,7 @@ use crate::service::PushService;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the head of an HTTP/1.1 request may take, idle time between requests included.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
+const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// The largest head of a request, in octets. A push message has some 700.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -86,8 +86,13 @@ impl Acceptor {
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(tcp)).await {
             Ok(Ok(stream)) => {
                 let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
-                self.speak_http(stream, Versions::Only(protocol), &open).await;
+                let protocol = if is_http2 {
+                    Protocol::Http2
+                } else {
+                    Protocol::Http1
+                };
+                self.speak_http(stream, Versions::Only(protocol), &open)
+                    .await;
             }
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -100,9 +105,8 @@ impl Acceptor {
     {
         let connection = Arc::clone(open.connection());
         let router = self.router.clone();
-        let respond = service_fn(move |request| {
-            respond(router.clone(), Arc::clone(&connection), request)
-        });
+        let respond =
+            service_fn(move |request| respond(router.clone(), Arc::clone(&connection), request));
         let server = self.http(versions);
         let mut conversation =
             pin!(server.serve_connection_with_upgrades(TokioIo::new(stream), respond));
@@ -122,7 +126,9 @@ impl Acceptor {
     }
 
     fn http(&self, versions: Versions) -> auto::Builder<TrackedExecutor> {
-        let executor = TrackedExecutor { tasks: self.service.tasks.clone() };
+        let executor = TrackedExecutor {
+            tasks: self.service.tasks.clone(),
+        };
         let mut server = auto::Builder::new(executor);
         server
             .http1()

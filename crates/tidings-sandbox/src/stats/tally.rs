@@ -25,10 +25,19 @@ enum Progress {
 }
 
 impl Tally {
-    pub(super) fn begin(stats: Arc<Stats>, connection: Arc<Connection>, protocol: Protocol) -> Self {
+    pub(super) fn begin(
+        stats: Arc<Stats>,
+        connection: Arc<Connection>,
+        protocol: Protocol,
+    ) -> Self {
         connection.begin_post();
         stats.in_flight.increment();
-        Self { stats, connection, protocol, progress: Progress::Arriving }
+        Self {
+            stats,
+            connection,
+            protocol,
+            progress: Progress::Arriving,
+        }
     }
 
     /// The request was read to its end.

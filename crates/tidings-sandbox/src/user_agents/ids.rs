@@ -13,14 +13,20 @@ impl Uaid {
     /// `None` for what this service would never have handed out.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let is_digit = |octet: &u8| matches!(octet, b'0'..=b'9' | b'a'..=b'f');
-        (text.len() == 32 && text.as_bytes().iter().all(is_digit))
-            .then(|| Self { text: text.to_owned() })
+        (text.len() == 32 && text.as_bytes().iter().all(is_digit)).then(|| Self {
+            text: text.to_owned(),
+        })
     }
 
     pub(crate) fn random(randomness: &dyn Randomness) -> Self {
         let mut octets = [0; 16];
         randomness.fill(&mut octets);
-        Self { text: uuid::Builder::from_random_bytes(octets).into_uuid().simple().to_string() }
+        Self {
+            text: uuid::Builder::from_random_bytes(octets)
+                .into_uuid()
+                .simple()
+                .to_string(),
+        }
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -58,7 +64,13 @@ mod tests {
         let good = "b1b7d1b7-6d9f-4f6b-9a58-9e8a5a6b1c11";
         assert_eq!(ChannelId::parse(good).unwrap().to_string(), good);
         let urn = format!("urn:uuid:{good}");
-        for bad in [&good.to_uppercase(), &good.replace('-', ""), &urn, "", "b1b7"] {
+        for bad in [
+            &good.to_uppercase(),
+            &good.replace('-', ""),
+            &urn,
+            "",
+            "b1b7",
+        ] {
             assert!(ChannelId::parse(bad).is_none(), "{bad}");
         }
     }
@@ -66,7 +78,11 @@ mod tests {
     #[test]
     fn only_32_lower_case_hex_digits_are_a_uaid() {
         assert!(Uaid::parse("01234567abcdabcdabcd01234567abcd").is_some());
-        for bad in ["", "01234567ABCDABCDABCD01234567ABCD", "01234567-abcd-abcd-abcd-01234567abcd"] {
+        for bad in [
+            "",
+            "01234567ABCDABCDABCD01234567ABCD",
+            "01234567-abcd-abcd-abcd-01234567abcd",
+        ] {
             assert!(Uaid::parse(bad).is_none(), "{bad}");
         }
     }

@@ -1,6 +1,8 @@
 //! What waits for a user agent: pure bookkeeping, without time or sockets of its own.
 
-use std::{collections::VecDeque, sync::Arc, time::SystemTime};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use tidings_webpush::Topic;
 
@@ -55,7 +57,10 @@ impl Mailbox {
         if letter.topic.is_some() {
             self.remove(|old| old.channel == letter.channel && old.topic == letter.topic);
         }
-        self.letters.push_back(Waiting { letter, sent: false });
+        self.letters.push_back(Waiting {
+            letter,
+            sent: false,
+        });
         if self.letters.len() > CAPACITY {
             self.letters.pop_front();
             return false;
@@ -113,7 +118,11 @@ mod tests {
             channel: ChannelId::parse("b1b7d1b7-6d9f-4f6b-9a58-9e8a5a6b1c11").unwrap(),
             topic: topic.map(|topic| Topic::parse(topic).unwrap()),
             payload: None,
-            keep: if ttl == 0 { Keep::Not } else { Keep::Until(NOW + Duration::from_secs(ttl)) },
+            keep: if ttl == 0 {
+                Keep::Not
+            } else {
+                Keep::Until(NOW + Duration::from_secs(ttl))
+            },
         }
     }
 
@@ -161,7 +170,7 @@ mod tests {
         let mut mailbox = Mailbox::default();
         mailbox.insert(letter("old", 60, Some("news")), false, NOW);
         mailbox.insert(letter("plain", 60, None), false, NOW);
-        mailbox.insert(letter("other", 60, Some("sport")), false, NOW);
+        mailbox.insert(letter("other", 60, Some("talk")), false, NOW);
         mailbox.insert(letter("new", 60, Some("news")), false, NOW);
         assert_eq!(versions(&mut mailbox, 0), ["other", "new", "plain"]);
     }

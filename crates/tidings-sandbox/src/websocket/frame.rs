@@ -113,7 +113,12 @@ pub(crate) const PONG: &str = "{}";
 
 impl<'a> ToUserAgent<'a> {
     pub(crate) fn hello(uaid: &'a str) -> Self {
-        Self::Hello { uaid, status: 200, use_webpush: true, broadcasts: Map::new() }
+        Self::Hello {
+            uaid,
+            status: 200,
+            use_webpush: true,
+            broadcasts: Map::new(),
+        }
     }
 
     pub(crate) fn notification(letter: &'a Letter) -> Self {
@@ -131,10 +136,19 @@ impl<'a> EncryptionHeaders<'a> {
     fn of(payload: &'a Payload) -> Self {
         let encoding = payload.encoding.as_str();
         match &payload.encoding {
-            Encoding::Aes128gcm => Self { encoding, encryption: None, crypto_key: None },
-            Encoding::Aesgcm { encryption, crypto_key } => {
-                Self { encoding, encryption: Some(encryption), crypto_key: Some(crypto_key) }
-            }
+            Encoding::Aes128gcm => Self {
+                encoding,
+                encryption: None,
+                crypto_key: None,
+            },
+            Encoding::Aesgcm {
+                encryption,
+                crypto_key,
+            } => Self {
+                encoding,
+                encryption: Some(encryption),
+                crypto_key: Some(crypto_key),
+            },
         }
     }
 }
@@ -156,7 +170,10 @@ mod tests {
             ),
             (
                 r#"{"channelID":"c","messageType":"unregister","code":201}"#,
-                FromUserAgent::Unregister { channel_id: "c".to_owned(), code: Some(201) },
+                FromUserAgent::Unregister {
+                    channel_id: "c".to_owned(),
+                    code: Some(201),
+                },
             ),
             (
                 r#"{"messageType":"ack","updates":[{"channelID":"c","version":"v"}]}"#,
@@ -170,7 +187,10 @@ mod tests {
             ),
             (
                 r#"{"messageType":"nack","version":"v","code":301}"#,
-                FromUserAgent::Nack { version: Some("v".to_owned()), code: Some(301) },
+                FromUserAgent::Nack {
+                    version: Some("v".to_owned()),
+                    code: Some(301),
+                },
             ),
             ("{}", FromUserAgent::Ping),
             (r#"{"messageType":"ping"}"#, FromUserAgent::Ping),
@@ -178,7 +198,10 @@ mod tests {
                 r#"{"messageType":"broadcast_subscribe","broadcasts":{"a/b":"v"}}"#,
                 FromUserAgent::BroadcastSubscribe,
             ),
-            (r#"{"messageType":"dance","step":1}"#, FromUserAgent::Unknown),
+            (
+                r#"{"messageType":"dance","step":1}"#,
+                FromUserAgent::Unknown,
+            ),
         ];
         for (text, message) in cases {
             assert_eq!(FromUserAgent::parse(text).unwrap(), message, "{text}");
