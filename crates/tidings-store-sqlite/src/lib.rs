@@ -1,1 +1,104 @@
-//! Placeholder.
+//! The embedded store: one SQLite file, one writer, many readers, one process.
+//!
+//! What SQL Tidings has for SQLite is in this crate. Reads run on a few read-only connections;
+//! all writes go through one thread that groups them into transactions ([`writer`]). A write is
+//! answered after its transaction is durable (`synchronous=FULL`).
+
+mod batches;
+mod database;
+mod messages;
+mod outcomes;
+mod plans;
+mod readers;
+mod receipts;
+mod setup;
+mod subscriptions;
+mod vapid_keys;
+mod writer;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tidings_core::clock::Timestamp;
+use tidings_core::sealing::Sealer;
+use tidings_core::store::StoreError;
+use tidings_webpush::Randomness;
+
+pub use crate::database::OpenError;
+use crate::readers::Readers;
+use crate::writer::{Queue, Writer};
+
+/// What a store needs to open its file.
+#[derive(Clone)]
+pub struct Options {
+    /// The folder of the database and its lock. It must exist.
+    pub directory: PathBuf,
+    /// Seals secrets at rest.
+    pub sealer: Arc<Sealer>,
+    /// Makes nonces.
+    pub randomness: Arc<dyn Randomness>,
+    /// The present, for what is made when the file is.
+    pub now: Timestamp,
+}
+
+/// Tidings' store in one SQLite file.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+    seals: Seals,
+}
+
+/// What is needed to seal and open secrets in rows.
+#[derive(Clone)]
+pub(crate) struct Seals {
+    pub(crate) sealer: Arc<Sealer>,
+    pub(crate) randomness: Arc<dyn Randomness>,
+}
+
+impl SqliteStore {
+    /// Opens the database, or makes it. One process can hold it at a time; claims on batches that
+    /// an earlier process left behind are void.
+    pub fn open(options: Options) -> Result<Self, OpenError> {
+        let (lock, write_connection) = database::open_for_writing(&options.directory, options.now)?;
+        let readers = Readers::open(&options.directory)?;
+        let writer = Writer::start(write_connection, lock)?;
+        let seals = Seals {
+            sealer: options.sealer,
+            randomness: options.randomness,
+        };
+        Ok(Self {
+            writer,
+            readers,
+            seals,
+        })
+    }
+
+    async fn write<T, F>(&self, queue: Queue, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&rusqlite::Connection, &Seals) -> Result<T, StoreError> + Send + 'static,
+    {
+        let seals = self.seals.clone();
+        self.writer
+            .run(queue, move |connection| work(connection, &seals))
+            .await
+    }
+
+    async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&rusqlite::Connection, &Seals) -> Result<T, StoreError> + Send + 'static,
+    {
+        let seals = self.seals.clone();
+        self.readers
+            .run(move |connection| work(connection, &seals))
+            .await
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SqliteStore")
+    }
+}

@@ -1,0 +1,349 @@
+//! Batches: claiming, loading, ending a pass.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension as _, Row};
+use serde_json::json;
+use std::collections::HashMap;
+use tidings_core::application::ApplicationId;
+use tidings_core::batch::{
+    Batch, BatchId, Bitmap, Lane, Lease, LeasedBatch, Position, Selection, Seq,
+};
+use tidings_core::clock::Timestamp;
+use tidings_core::delivery::Outcome;
+use tidings_core::id::{MessageId, SubscriptionId, VapidKeyId};
+use tidings_core::store::{
+    BatchStore, Claim, DueGroup, LoadedMember, PassEnd, SendTarget, StoreError,
+};
+use tidings_core::subscription::PushServiceGroup;
+
+use crate::database::refused;
+use crate::subscriptions::{open_capability, read_encoding};
+use crate::writer::Queue;
+use crate::{Seals, SqliteStore, outcomes, plans};
+
+#[async_trait]
+impl BatchStore for SqliteStore {
+    async fn due_groups(&self) -> Result<Vec<DueGroup>, StoreError> {
+        self.read(|connection, _| due_groups(connection)).await
+    }
+
+    async fn claim_due(&self, claim: Claim) -> Result<Vec<LeasedBatch>, StoreError> {
+        self.write(Queue::Record, move |connection, _| {
+            claim_due(connection, &claim)
+        })
+        .await
+    }
+
+    async fn load_members(
+        &self,
+        batch: &Batch,
+        positions: Vec<Position>,
+        now: Timestamp,
+    ) -> Result<Vec<LoadedMember>, StoreError> {
+        let members: Vec<_> = positions
+            .into_iter()
+            .filter_map(|position| Some((position, batch.selection.seq_at(position)?)))
+            .collect();
+        let (id, app) = (batch.id, batch.application);
+        self.read(move |connection, seals| load(connection, seals, id, app, &members, now))
+            .await
+    }
+
+    async fn record(
+        &self,
+        lease: &Lease,
+        outcomes: Vec<Outcome>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let lease = lease.clone();
+        self.write(Queue::Record, move |connection, _| {
+            outcomes::record(connection, &lease, &outcomes, now)
+        })
+        .await
+    }
+
+    async fn finish_pass(&self, lease: &Lease, now: Timestamp) -> Result<PassEnd, StoreError> {
+        let lease = lease.clone();
+        self.write(Queue::Record, move |connection, _| {
+            finish_pass(connection, &lease, now)
+        })
+        .await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+        let lease = lease.clone();
+        self.write(Queue::Record, move |connection, _| {
+            let sql = "-- release
+                UPDATE batches
+                SET lease_token = NULL, lease_epoch = NULL
+                WHERE id = ?1 AND lease_token = ?2";
+            connection
+                .prepare_cached(sql)
+                .and_then(|mut statement| statement.execute((lease.batch.as_i64(), lease.token)))
+                .map(drop)
+                .map_err(refused)
+        })
+        .await
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<bool, StoreError> {
+        // A claim lasts as long as the process, so there is nothing to prolong.
+        let lease = lease.clone();
+        self.read(move |connection, _| {
+            let sql = "-- renew
+                SELECT 1 FROM batches WHERE id = ?1 AND lease_token = ?2";
+            connection
+                .prepare_cached(sql)
+                .and_then(|mut statement| statement.exists((lease.batch.as_i64(), lease.token)))
+                .map_err(refused)
+        })
+        .await
+    }
+}
+
+fn due_groups(connection: &Connection) -> Result<Vec<DueGroup>, StoreError> {
+    // Index: batches_unclaimed.
+    let sql = "-- due_groups
+        SELECT push_service, lane, min(not_before)
+        FROM batches
+        WHERE open = 1 AND lease_token IS NULL
+        GROUP BY push_service, lane";
+    let mut statement = connection.prepare_cached(sql).map_err(refused)?;
+    let mut rows = statement.query(()).map_err(refused)?;
+    let mut groups = Vec::new();
+    while let Some(row) = rows.next().map_err(refused)? {
+        groups.push(DueGroup {
+            group: PushServiceGroup::from_stored(row.get(0).map_err(refused)?),
+            lane: read_lane(row, 1)?,
+            not_before: Timestamp::from_millis(row.get(2).map_err(refused)?),
+        });
+    }
+    Ok(groups)
+}
+
+fn claim_due(connection: &Connection, claim: &Claim) -> Result<Vec<LeasedBatch>, StoreError> {
+    // Index: batches_unclaimed.
+    let sql = "-- claim_due
+        UPDATE batches
+        SET lease_token = ?5, lease_epoch = (SELECT epoch FROM epochs WHERE id = 1)
+        WHERE id IN (
+            SELECT id FROM batches
+            WHERE push_service = ?1 AND lane = ?2 AND open = 1 AND lease_token IS NULL
+              AND not_before <= ?3
+            ORDER BY not_before, id
+            LIMIT ?4
+        )
+        RETURNING id, message_id, application_id, push_service, lane, due_at,
+                  first_seq, span, members, settled";
+    let mut statement = connection.prepare_cached(sql).map_err(refused)?;
+    let mut rows = statement
+        .query((
+            claim.group.as_str(),
+            claim.lane.as_i64(),
+            claim.now.as_millis(),
+            claim.limit,
+            claim.token,
+        ))
+        .map_err(refused)?;
+    let mut claimed = Vec::new();
+    while let Some(row) = rows.next().map_err(refused)? {
+        let batch = read_batch(row)?;
+        let lease = Lease {
+            batch: batch.id,
+            token: claim.token,
+        };
+        claimed.push(LeasedBatch { batch, lease });
+    }
+    Ok(claimed)
+}
+
+fn read_lane(row: &Row<'_>, column: usize) -> Result<Lane, StoreError> {
+    let number = row.get(column).map_err(refused)?;
+    Lane::from_i64(number).ok_or(StoreError::Unreadable("batches.lane"))
+}
+
+fn read_batch(row: &Row<'_>) -> Result<Batch, StoreError> {
+    let span: u16 = row.get(7).map_err(refused)?;
+    let first_seq: Option<i64> = row.get(6).map_err(refused)?;
+    let members: Vec<u8> = row.get(8).map_err(refused)?;
+    let unreadable = || StoreError::Unreadable("batches.members");
+    let selection = match first_seq {
+        Some(first) => Selection::Range {
+            first: Seq::from_i64(first),
+            members: Bitmap::from_octets(members, span).ok_or_else(unreadable)?,
+        },
+        None => Selection::Members(
+            members
+                .as_chunks()
+                .0
+                .iter()
+                .map(|octets| Seq::from_i64(i64::from_be_bytes(*octets)))
+                .collect(),
+        ),
+    };
+    Ok(Batch {
+        id: BatchId::from_i64(row.get(0).map_err(refused)?),
+        message: MessageId::from_bytes(row.get(1).map_err(refused)?),
+        application: ApplicationId::from_i64(row.get(2).map_err(refused)?),
+        group: PushServiceGroup::from_stored(row.get(3).map_err(refused)?),
+        lane: read_lane(row, 4)?,
+        due_at: Timestamp::from_millis(row.get(5).map_err(refused)?),
+        selection,
+        settled: Bitmap::from_octets(row.get(9).map_err(refused)?, span)
+            .ok_or(StoreError::Unreadable("batches.settled"))?,
+    })
+}
+
+fn load(
+    connection: &Connection,
+    seals: &Seals,
+    batch: BatchId,
+    app: ApplicationId,
+    members: &[(Position, Seq)],
+    now: Timestamp,
+) -> Result<Vec<LoadedMember>, StoreError> {
+    let retrying = retrying(connection, batch)?;
+    let turn: Vec<_> = members
+        .iter()
+        .filter_map(|(position, seq)| match retrying.get(position) {
+            Some((_, next_attempt_at)) if *next_attempt_at > now => None,
+            Some((attempts, _)) => Some((*position, *seq, *attempts)),
+            None => Some((*position, *seq, 0)),
+        })
+        .collect();
+    let mut targets = targets(connection, seals, app, turn.iter().map(|(_, seq, _)| *seq))?;
+    Ok(turn
+        .into_iter()
+        .map(|(position, seq, attempts)| LoadedMember {
+            position,
+            attempts,
+            target: targets.remove(&seq).map(Box::new),
+        })
+        .collect())
+}
+
+fn retrying(
+    connection: &Connection,
+    batch: BatchId,
+) -> Result<HashMap<Position, (u32, Timestamp)>, StoreError> {
+    // Index: the primary key of deliveries.
+    let sql = "-- load_members
+        SELECT position, attempts, next_attempt_at
+        FROM deliveries
+        WHERE batch_id = ?1 AND state = 'retrying'";
+    let mut statement = connection.prepare_cached(sql).map_err(refused)?;
+    let rows = statement
+        .query_map([batch.as_i64()], |row| {
+            Ok((
+                Position(row.get(0)?),
+                (row.get(1)?, Timestamp::from_millis(row.get(2)?)),
+            ))
+        })
+        .map_err(refused)?;
+    rows.collect::<Result<_, _>>().map_err(refused)
+}
+
+/// The active subscriptions among these seqs.
+fn targets(
+    connection: &Connection,
+    seals: &Seals,
+    app: ApplicationId,
+    seqs: impl Iterator<Item = Seq>,
+) -> Result<HashMap<Seq, SendTarget>, StoreError> {
+    // Index: the primary key.
+    let sql = "-- load_members
+        SELECT s.seq, s.id, s.capability, s.encoding, k.public_id
+        FROM subscriptions s
+        JOIN vapid_keys k ON k.id = s.vapid_key_id
+        WHERE s.application_id = ?1 AND s.state = 'active'
+          AND s.seq IN (SELECT value FROM json_each(?2))";
+    let seqs: Vec<i64> = seqs.map(Seq::as_i64).collect();
+    let mut statement = connection.prepare_cached(sql).map_err(refused)?;
+    let mut rows = statement
+        .query((app.as_i64(), json!(seqs).to_string()))
+        .map_err(refused)?;
+    let mut targets = HashMap::with_capacity(seqs.len());
+    while let Some(row) = rows.next().map_err(refused)? {
+        let id = SubscriptionId::from_bytes(row.get(1).map_err(refused)?);
+        let capability: Vec<u8> = row.get(2).map_err(refused)?;
+        let encoding: String = row.get(3).map_err(refused)?;
+        let target = SendTarget {
+            id,
+            subscription: open_capability(seals, id, &capability)?,
+            encoding: read_encoding(&encoding)?,
+            vapid_key: VapidKeyId::from_bytes(row.get(4).map_err(refused)?),
+        };
+        targets.insert(Seq::from_i64(row.get(0).map_err(refused)?), target);
+    }
+    Ok(targets)
+}
+
+fn finish_pass(
+    connection: &Connection,
+    lease: &Lease,
+    now: Timestamp,
+) -> Result<PassEnd, StoreError> {
+    let sql = "-- finish_pass
+        SELECT message_id, targeted, retrying,
+               accepted + gone + refused + expired + ended + cancelled
+        FROM batches
+        WHERE id = ?1 AND lease_token = ?2";
+    let claimed: Option<([u8; 16], u32, u32, u32)> = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| {
+            statement
+                .query_row((lease.batch.as_i64(), lease.token), |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                })
+                .optional()
+        })
+        .map_err(refused)?;
+    let (message, targeted, retrying, settled) = claimed.ok_or(StoreError::LeaseLost)?;
+    if settled == targeted {
+        close(connection, lease)?;
+        let message_done = plans::finish_if_done(connection, MessageId::from_bytes(message), now)?;
+        return Ok(PassEnd::Done { message_done });
+    }
+    let not_before = if settled + retrying < targeted {
+        now
+    } else {
+        earliest_attempt(connection, lease.batch)?.unwrap_or(now)
+    };
+    let sql = "-- finish_pass
+        UPDATE batches
+        SET not_before = ?2, lease_token = NULL, lease_epoch = NULL
+        WHERE id = ?1";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute((lease.batch.as_i64(), not_before.as_millis())))
+        .map_err(refused)?;
+    Ok(PassEnd::Again { not_before })
+}
+
+fn close(connection: &Connection, lease: &Lease) -> Result<(), StoreError> {
+    let sql = "-- finish_pass
+        UPDATE batches
+        SET open = 0, lease_token = NULL, lease_epoch = NULL
+        WHERE id = ?1";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute([lease.batch.as_i64()]))
+        .map(drop)
+        .map_err(refused)
+}
+
+fn earliest_attempt(
+    connection: &Connection,
+    batch: BatchId,
+) -> Result<Option<Timestamp>, StoreError> {
+    // Index: the primary key of deliveries.
+    let sql = "-- finish_pass
+        SELECT min(next_attempt_at)
+        FROM deliveries
+        WHERE batch_id = ?1 AND state = 'retrying'";
+    let earliest: Option<i64> = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_row([batch.as_i64()], |row| row.get(0)))
+        .map_err(refused)?;
+    Ok(earliest.map(Timestamp::from_millis))
+}

@@ -1,0 +1,255 @@
+//! Opening the file: the lock, the pragmas, the schema.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tidings_core::application::{ApplicationId, ApplicationName};
+use tidings_core::clock::Timestamp;
+use tidings_core::store::StoreError;
+
+const DATABASE_FILE: &str = "tidings.sqlite3";
+const LOCK_FILE: &str = "tidings.lock";
+
+/// How long to wait for another process that has the database locked, a backup for example.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// In the order in which they are applied; their number is the schema's version.
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_create_the_schema.sql")];
+
+/// Why the database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process holds the data directory.
+    #[error(
+        "another Tidings process is using {}: stop it, or choose another data directory",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    /// A file could not be opened or made.
+    #[error("cannot open {}: {source}", .path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file was written by a newer version.
+    #[error(
+        "the database has schema version {found}, this Tidings knows {known}: use the version that \
+         wrote it, or a newer one"
+    )]
+    Newer {
+        /// The file's version.
+        found: usize,
+        /// The newest version known.
+        known: usize,
+    },
+    /// SQLite refused.
+    #[error("cannot use the database {}: {source}", .path.display())]
+    Sqlite {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+}
+
+/// The exclusive hold on a data directory; ends when dropped.
+#[derive(Debug)]
+pub(crate) struct DirectoryLock {
+    _file: File,
+}
+
+pub(crate) fn open_for_writing(
+    directory: &Path,
+    now: Timestamp,
+) -> Result<(DirectoryLock, Connection), OpenError> {
+    let lock = lock(directory)?;
+    let path = directory.join(DATABASE_FILE);
+    let sqlite = |source| OpenError::Sqlite {
+        path: path.clone(),
+        source,
+    };
+    let mut connection = Connection::open(&path).map_err(sqlite)?;
+    configure(&connection).map_err(sqlite)?;
+    connection
+        .pragma_update(None, "journal_mode", "WAL")
+        .map_err(sqlite)?;
+    connection
+        .pragma_update(None, "synchronous", "FULL")
+        .map_err(sqlite)?;
+    migrate(&mut connection, now).map_err(|error| match error {
+        MigrateError::Newer { found } => OpenError::Newer {
+            found,
+            known: MIGRATIONS.len(),
+        },
+        MigrateError::Sqlite(source) => sqlite(source),
+    })?;
+    begin_epoch(&mut connection).map_err(sqlite)?;
+    Ok((lock, connection))
+}
+
+pub(crate) fn open_for_reading(directory: &Path) -> Result<Connection, OpenError> {
+    let path = directory.join(DATABASE_FILE);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = Connection::open_with_flags(&path, flags).and_then(|connection| {
+        configure(&connection)?;
+        Ok(connection)
+    });
+    opened.map_err(|source| OpenError::Sqlite { path, source })
+}
+
+fn lock(directory: &Path) -> Result<DirectoryLock, OpenError> {
+    let path = directory.join(LOCK_FILE);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path);
+    let file = file.map_err(|source| OpenError::File {
+        path: path.clone(),
+        source,
+    })?;
+    match file.try_lock() {
+        Ok(()) => Ok(DirectoryLock { _file: file }),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(directory.to_owned())),
+        Err(TryLockError::Error(source)) => Err(OpenError::File { path, source }),
+    }
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+enum MigrateError {
+    Newer { found: usize },
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for MigrateError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), MigrateError> {
+    let found: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let missing = MIGRATIONS
+        .get(found..)
+        .ok_or(MigrateError::Newer { found })?;
+    for (migration, version) in missing.iter().zip(found + 1..) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(migration)?;
+        if version == 1 {
+            create_defaults(&transaction, now)?;
+        }
+        transaction.pragma_update(None, "user_version", version)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+fn create_defaults(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    connection.execute("INSERT INTO epochs (id, epoch) VALUES (1, 0)", ())?;
+    connection.execute(
+        "INSERT INTO applications (id, name, created_at) VALUES (?1, ?2, ?3)",
+        (
+            ApplicationId::DEFAULT.as_i64(),
+            ApplicationName::DEFAULT,
+            now.as_millis(),
+        ),
+    )?;
+    Ok(())
+}
+
+/// This process is a new epoch: whatever an earlier one had claimed can be claimed again.
+fn begin_epoch(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute("UPDATE epochs SET epoch = epoch + 1 WHERE id = 1", ())?;
+    // Index: batches_claimed.
+    transaction.execute(
+        "UPDATE batches
+         SET lease_token = NULL, lease_epoch = NULL
+         WHERE lease_token IS NOT NULL",
+        (),
+    )?;
+    transaction.commit()
+}
+
+/// What a driver's error means to the rest of Tidings.
+pub(crate) fn refused(error: rusqlite::Error) -> StoreError {
+    let unavailable = matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
+                | ErrorCode::ReadOnly
+                | ErrorCode::OutOfMemory
+        )
+    );
+    if unavailable {
+        StoreError::Unavailable(Box::new(error))
+    } else {
+        StoreError::Refused(Box::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_764_000_000_000);
+
+    #[test]
+    fn one_process_holds_a_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = open_for_writing(directory.path(), NOW).unwrap();
+        let second = open_for_writing(directory.path(), NOW);
+        assert!(matches!(second, Err(OpenError::InUse(_))));
+        drop(first);
+        assert!(open_for_writing(directory.path(), NOW).is_ok());
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_, connection) = open_for_writing(directory.path(), NOW).unwrap();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+        drop(connection);
+        let again = open_for_writing(directory.path(), NOW);
+        assert!(matches!(
+            again,
+            Err(OpenError::Newer {
+                found: 99,
+                known: 1
+            })
+        ));
+    }
+
+    #[test]
+    fn commits_are_durable_and_concurrent_with_reads() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_lock, connection) = open_for_writing(directory.path(), NOW).unwrap();
+        let pragma = |name: &str| -> String {
+            connection
+                .pragma_query_value(None, name, |row| {
+                    row.get::<_, rusqlite::types::Value>(0)
+                        .map(|value| format!("{value:?}"))
+                })
+                .unwrap()
+        };
+        assert_eq!(pragma("journal_mode"), "Text(\"wal\")");
+        assert_eq!(pragma("synchronous"), "Integer(2)");
+        assert_eq!(pragma("foreign_keys"), "Integer(1)");
+    }
+}

@@ -1,0 +1,243 @@
+//! Recording outcomes: under the lease token, each final one once.
+
+use rusqlite::{Connection, OptionalExtension as _};
+use std::collections::HashSet;
+use tidings_core::application::ApplicationId;
+use tidings_core::batch::{BatchId, Bitmap, Lease, Position};
+use tidings_core::clock::Timestamp;
+use tidings_core::delivery::{Outcome, OutcomeKind};
+use tidings_core::id::SubscriptionId;
+use tidings_core::store::StoreError;
+
+use crate::database::refused;
+
+pub(crate) fn record(
+    connection: &Connection,
+    lease: &Lease,
+    outcomes: &[Outcome],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let mut batch = Recording::of(connection, lease)?;
+    for outcome in outcomes {
+        batch.take(connection, outcome, now)?;
+    }
+    batch.store(connection, lease)
+}
+
+/// A claimed batch while outcomes are added to it.
+struct Recording {
+    id: BatchId,
+    application: ApplicationId,
+    settled: Bitmap,
+    retrying: HashSet<Position>,
+    was_retrying: usize,
+    newly: NewlySettled,
+}
+
+/// How many bits were set newly, by what for.
+#[derive(Default)]
+struct NewlySettled {
+    accepted: u32,
+    gone: u32,
+    refused: u32,
+    expired: u32,
+    ended: u32,
+    cancelled: u32,
+}
+
+impl NewlySettled {
+    fn count(&mut self, kind: OutcomeKind) {
+        match kind {
+            OutcomeKind::Accepted => self.accepted += 1,
+            OutcomeKind::Gone => self.gone += 1,
+            OutcomeKind::Refused => self.refused += 1,
+            OutcomeKind::Expired => self.expired += 1,
+            OutcomeKind::Ended => self.ended += 1,
+            OutcomeKind::Cancelled => self.cancelled += 1,
+            OutcomeKind::Retrying { .. } => {}
+        }
+    }
+}
+
+impl Recording {
+    fn of(connection: &Connection, lease: &Lease) -> Result<Self, StoreError> {
+        let sql = "-- record
+            SELECT application_id, span, settled, retrying
+            FROM batches
+            WHERE id = ?1 AND lease_token = ?2";
+        let claimed: Option<(i64, u16, Vec<u8>, u32)> = connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| {
+                statement
+                    .query_row((lease.batch.as_i64(), lease.token), |row| {
+                        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                    })
+                    .optional()
+            })
+            .map_err(refused)?;
+        let (application, span, settled, retrying) = claimed.ok_or(StoreError::LeaseLost)?;
+        let retrying = if retrying == 0 {
+            HashSet::new()
+        } else {
+            retrying_positions(connection, lease)?
+        };
+        Ok(Self {
+            id: lease.batch,
+            application: ApplicationId::from_i64(application),
+            settled: Bitmap::from_octets(settled, span)
+                .ok_or(StoreError::Unreadable("batches.settled"))?,
+            was_retrying: retrying.len(),
+            retrying,
+            newly: NewlySettled::default(),
+        })
+    }
+
+    fn take(
+        &mut self,
+        connection: &Connection,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let position = outcome.position;
+        if position.0 >= self.settled.len() {
+            return Err(StoreError::Refused(
+                "an outcome for a position outside the batch".into(),
+            ));
+        }
+        if let OutcomeKind::Retrying { next_attempt_at } = outcome.kind {
+            if !self.settled.get(position.0) {
+                self.retrying.insert(position);
+                keep_row(connection, self.id, outcome, Some(next_attempt_at), now)?;
+            }
+            return Ok(());
+        }
+        if !self.settled.set(position.0) {
+            return Ok(());
+        }
+        self.newly.count(outcome.kind);
+        let was_retrying = self.retrying.remove(&position);
+        match outcome.kind {
+            OutcomeKind::Gone => {
+                keep_row(connection, self.id, outcome, None, now)?;
+                if let Some(subscription) = outcome.subscription {
+                    bury(connection, self.application, subscription, now)?;
+                }
+            }
+            OutcomeKind::Refused | OutcomeKind::Expired => {
+                keep_row(connection, self.id, outcome, None, now)?;
+            }
+            _ if was_retrying => drop_row(connection, self.id, position)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn store(self, connection: &Connection, lease: &Lease) -> Result<(), StoreError> {
+        let retrying = i64::try_from(self.retrying.len()).unwrap_or(i64::MAX)
+            - i64::try_from(self.was_retrying).unwrap_or(0);
+        let sql = "-- record
+            UPDATE batches
+            SET settled = ?3,
+                retrying = retrying + ?4,
+                accepted = accepted + ?5,
+                gone = gone + ?6,
+                refused = refused + ?7,
+                expired = expired + ?8,
+                ended = ended + ?9,
+                cancelled = cancelled + ?10
+            WHERE id = ?1 AND lease_token = ?2";
+        let values = (
+            lease.batch.as_i64(),
+            lease.token,
+            self.settled.as_octets(),
+            retrying,
+            self.newly.accepted,
+            self.newly.gone,
+            self.newly.refused,
+            self.newly.expired,
+            self.newly.ended,
+            self.newly.cancelled,
+        );
+        connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute(values))
+            .map(drop)
+            .map_err(refused)
+    }
+}
+
+fn retrying_positions(
+    connection: &Connection,
+    lease: &Lease,
+) -> Result<HashSet<Position>, StoreError> {
+    // Index: the primary key of deliveries.
+    let sql = "-- record
+        SELECT position
+        FROM deliveries
+        WHERE batch_id = ?1 AND state = 'retrying'";
+    let mut statement = connection.prepare_cached(sql).map_err(refused)?;
+    let rows = statement
+        .query_map([lease.batch.as_i64()], |row| row.get(0).map(Position))
+        .map_err(refused)?;
+    rows.collect::<Result<_, _>>().map_err(refused)
+}
+
+fn keep_row(
+    connection: &Connection,
+    batch: BatchId,
+    outcome: &Outcome,
+    next_attempt_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "-- record
+        INSERT OR REPLACE INTO deliveries
+            (batch_id, position, subscription_id, state, attempts, next_attempt_at,
+             last_status, last_reason, updated_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let answer = outcome.last_answer.as_ref();
+    let values = (
+        batch.as_i64(),
+        outcome.position.0,
+        outcome.subscription.map(|id| *id.as_bytes()),
+        outcome.kind.as_str(),
+        outcome.attempt,
+        next_attempt_at.map(Timestamp::as_millis),
+        answer.and_then(|answer| answer.status),
+        answer.map(|answer| answer.reason.as_str()),
+        now.as_millis(),
+    );
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute(values))
+        .map(drop)
+        .map_err(refused)
+}
+
+fn drop_row(connection: &Connection, batch: BatchId, position: Position) -> Result<(), StoreError> {
+    let sql = "-- record
+        DELETE FROM deliveries
+        WHERE batch_id = ?1 AND position = ?2";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute((batch.as_i64(), position.0)))
+        .map(drop)
+        .map_err(refused)
+}
+
+/// The push service says that the subscription is gone: it becomes a tombstone.
+fn bury(
+    connection: &Connection,
+    app: ApplicationId,
+    id: SubscriptionId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "-- record
+        UPDATE subscriptions
+        SET state = 'gone', ended_at = ?3
+        WHERE id = ?1 AND application_id = ?2 AND state IN ('active', 'suspect')";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute((id.as_bytes(), app.as_i64(), now.as_millis())))
+        .map(drop)
+        .map_err(refused)
+}

@@ -1,0 +1,57 @@
+//! A few read-only connections. WAL lets them read while the writer writes.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
+use tidings_core::store::StoreError;
+use tokio::sync::Semaphore;
+
+use crate::database::{OpenError, open_for_reading};
+
+const CONNECTIONS: usize = 4;
+
+pub(crate) struct Readers {
+    idle: Arc<Mutex<Vec<Connection>>>,
+    permits: Arc<Semaphore>,
+}
+
+impl Readers {
+    pub(crate) fn open(directory: &Path) -> Result<Self, OpenError> {
+        let idle = (0..CONNECTIONS)
+            .map(|_| open_for_reading(directory))
+            .collect::<Result<Vec<_>, _>>()?;
+        let permits = Arc::new(Semaphore::new(idle.len()));
+        Ok(Self {
+            idle: Arc::new(Mutex::new(idle)),
+            permits,
+        })
+    }
+
+    /// Runs `work` on an idle connection, on a thread that may block. What it reads is at least as
+    /// new as every write that was answered before.
+    pub(crate) async fn run<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let closed = || StoreError::Unavailable("the database is closed".into());
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .map_err(|_| closed())?;
+        let idle = Arc::clone(&self.idle);
+        let task = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let connection = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let connection = connection.ok_or_else(closed)?;
+            let result = work(&connection);
+            idle.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(connection);
+            result
+        });
+        task.await
+            .map_err(|error| StoreError::Unavailable(Box::new(error)))?
+    }
+}

@@ -1,0 +1,161 @@
+//! Applications, secrets, housekeeping.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension as _};
+use tidings_core::application::{ApplicationId, ApplicationName};
+use tidings_core::clock::Timestamp;
+use tidings_core::mac::MacSecrets;
+use tidings_core::sealing::Place;
+use tidings_core::store::{SetupStore, StoreError, Swept};
+
+use crate::database::refused;
+use crate::writer::Queue;
+use crate::{Seals, SqliteStore};
+
+#[async_trait]
+impl SetupStore for SqliteStore {
+    async fn applications(&self) -> Result<Vec<(ApplicationId, ApplicationName)>, StoreError> {
+        self.read(|connection, _| applications(connection)).await
+    }
+
+    async fn mac_secrets(&self, made: MacSecrets) -> Result<MacSecrets, StoreError> {
+        self.write(Queue::Accept, move |connection, seals| {
+            Ok(MacSecrets {
+                endpoint: secret(connection, seals, "endpoint", made.endpoint)?,
+                subscription_token: secret(
+                    connection,
+                    seals,
+                    "subscription_token",
+                    made.subscription_token,
+                )?,
+                receipt_proof: secret(connection, seals, "receipt_proof", made.receipt_proof)?,
+            })
+        })
+        .await
+    }
+
+    async fn sweep(
+        &self,
+        tombstones_before: Timestamp,
+        idempotency_before: Timestamp,
+    ) -> Result<Swept, StoreError> {
+        let mut swept = Swept::default();
+        loop {
+            let (tombstones, idempotency_keys) = self
+                .write(Queue::Bulk, move |connection, _| {
+                    sweep(connection, tombstones_before, idempotency_before)
+                })
+                .await?;
+            swept.tombstones += tombstones;
+            swept.idempotency_keys += idempotency_keys;
+            if tombstones + idempotency_keys == 0 {
+                return Ok(swept);
+            }
+        }
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.write(Queue::Accept, |connection, _| {
+            connection
+                .execute("UPDATE epochs SET epoch = epoch WHERE id = 1", ())
+                .map(drop)
+                .map_err(refused)
+        })
+        .await
+    }
+}
+
+fn applications(
+    connection: &Connection,
+) -> Result<Vec<(ApplicationId, ApplicationName)>, StoreError> {
+    let sql = "-- applications
+        SELECT id, name
+        FROM applications
+        ORDER BY id";
+    let mut statement = connection.prepare_cached(sql).map_err(refused)?;
+    let rows = statement
+        .query_map((), |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+        })
+        .map_err(refused)?;
+    rows.map(|row| {
+        let (id, name) = row.map_err(refused)?;
+        let name =
+            ApplicationName::parse(&name).ok_or(StoreError::Unreadable("applications.name"))?;
+        Ok((ApplicationId::from_i64(id), name))
+    })
+    .collect()
+}
+
+fn secret(
+    connection: &Connection,
+    seals: &Seals,
+    name: &'static str,
+    made: [u8; 32],
+) -> Result<[u8; 32], StoreError> {
+    let place = Place {
+        table: "secrets",
+        column: "sealed",
+        row: name.as_bytes(),
+    };
+    let kept: Option<Vec<u8>> = connection
+        .query_row(
+            "SELECT sealed FROM secrets WHERE name = ?1",
+            [name],
+            |row| row.get(0),
+        )
+        .optional()
+        .map_err(refused)?;
+    if let Some(sealed) = kept {
+        let opened = seals.sealer.open(place, &sealed)?;
+        return opened
+            .as_slice()
+            .try_into()
+            .map_err(|_| StoreError::Unreadable("secrets.sealed"));
+    }
+    let sealed = seals.sealer.seal(place, &made, seals.randomness.as_ref())?;
+    connection
+        .execute(
+            "INSERT INTO secrets (name, sealed) VALUES (?1, ?2)",
+            (name, sealed),
+        )
+        .map_err(refused)?;
+    Ok(made)
+}
+
+/// Rows that one transaction of [`SetupStore::sweep`] deletes of each kind.
+const SWEPT_AT_ONCE: i64 = 500;
+
+fn sweep(
+    connection: &Connection,
+    tombstones_before: Timestamp,
+    idempotency_before: Timestamp,
+) -> Result<(u64, u64), StoreError> {
+    // Index: subscriptions_tombstones.
+    let sql = "-- sweep
+        DELETE FROM subscriptions
+        WHERE rowid IN (
+            SELECT rowid FROM subscriptions
+            WHERE ended_at IS NOT NULL AND ended_at < ?1
+            LIMIT ?2
+        )";
+    let tombstones = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute((tombstones_before.as_millis(), SWEPT_AT_ONCE)))
+        .map_err(refused)?;
+    // Index: idempotency_keys_by_age.
+    let sql = "-- sweep
+        DELETE FROM idempotency_keys
+        WHERE (application_id, key) IN (
+            SELECT application_id, key FROM idempotency_keys
+            WHERE created_at < ?1
+            LIMIT ?2
+        )";
+    let keys = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| {
+            statement.execute((idempotency_before.as_millis(), SWEPT_AT_ONCE))
+        })
+        .map_err(refused)?;
+    Ok((tombstones as u64, keys as u64))
+}

@@ -1,0 +1,357 @@
+//! Subscriptions: registering, looking at, changing, ending.
+
+mod row;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::types::Value as SqlValue;
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
+use tidings_core::application::ApplicationId;
+use tidings_core::batch::Seq;
+use tidings_core::clock::Timestamp;
+use tidings_core::id::SubscriptionId;
+use tidings_core::store::{
+    NewSubscription, Page, PageRequest, Registration, StoreError, SubscriptionChange,
+    SubscriptionFilter, SubscriptionStore,
+};
+use tidings_core::subscription::{PushServiceGroup, SubscriptionRecord};
+use tidings_webpush::ContentEncoding;
+
+use crate::database::refused;
+pub(crate) use crate::subscriptions::row::{open_capability, read_encoding};
+use crate::writer::Queue;
+use crate::{Seals, SqliteStore};
+
+#[async_trait]
+impl SubscriptionStore for SqliteStore {
+    async fn register(&self, new: NewSubscription) -> Result<Registration, StoreError> {
+        self.write(Queue::Accept, move |connection, seals| {
+            register(connection, seals, &new)
+        })
+        .await
+    }
+
+    async fn subscription(
+        &self,
+        app: ApplicationId,
+        id: SubscriptionId,
+    ) -> Result<Option<SubscriptionRecord>, StoreError> {
+        self.read(move |connection, seals| find(connection, seals, app, id))
+            .await
+    }
+
+    async fn subscriptions(
+        &self,
+        app: ApplicationId,
+        filter: SubscriptionFilter,
+        page: PageRequest<Seq>,
+    ) -> Result<Page<SubscriptionRecord, Seq>, StoreError> {
+        self.read(move |connection, seals| list(connection, seals, app, &filter, page))
+            .await
+    }
+
+    async fn change_subscription(
+        &self,
+        app: ApplicationId,
+        id: SubscriptionId,
+        change: SubscriptionChange,
+    ) -> Result<Option<SubscriptionRecord>, StoreError> {
+        self.write(Queue::Accept, move |connection, seals| {
+            apply(connection, app, id, &change)?;
+            find(connection, seals, app, id)
+        })
+        .await
+    }
+
+    async fn end_subscription(
+        &self,
+        app: ApplicationId,
+        id: SubscriptionId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.write(Queue::Accept, move |connection, _| {
+            end(connection, app, id, now)
+        })
+        .await
+    }
+
+    async fn take_test_turn(
+        &self,
+        app: ApplicationId,
+        id: SubscriptionId,
+        now: Timestamp,
+        pause: Duration,
+    ) -> Result<Option<Duration>, StoreError> {
+        self.write(Queue::Accept, move |connection, _| {
+            take_test_turn(connection, app, id, now, pause)
+        })
+        .await
+    }
+}
+
+fn register(
+    connection: &Connection,
+    seals: &Seals,
+    new: &NewSubscription,
+) -> Result<Registration, StoreError> {
+    // Index: the unique one on (application_id, endpoint_hash).
+    let sql = row::select("register", "s.application_id = ?1 AND s.endpoint_hash = ?2");
+    let known = {
+        let mut statement = connection.prepare_cached(&sql).map_err(refused)?;
+        let mut rows = statement
+            .query((new.application.as_i64(), new.endpoint_hash.as_bytes()))
+            .map_err(refused)?;
+        rows.next()
+            .map_err(refused)?
+            .map(|found| row::read(found, seals))
+            .transpose()?
+    };
+    let Some(known) = known else {
+        insert(connection, seals, new)?;
+        apply(connection, new.application, new.id, &new.change)?;
+        let created = find(connection, seals, new.application, new.id)?;
+        return created
+            .map(Registration::Created)
+            .ok_or(StoreError::Unreadable("subscriptions"));
+    };
+    let same_keys = known.subscription.p256dh == new.subscription.p256dh
+        && known.subscription.auth.ct_eq(&new.subscription.auth);
+    if !same_keys {
+        return Ok(Registration::OtherKeys);
+    }
+    see_again(connection, known.id, new)?;
+    apply(connection, new.application, known.id, &new.change)?;
+    let updated = find(connection, seals, new.application, known.id)?;
+    updated
+        .map(Registration::Updated)
+        .ok_or(StoreError::Unreadable("subscriptions"))
+}
+
+fn insert(connection: &Connection, seals: &Seals, new: &NewSubscription) -> Result<(), StoreError> {
+    let sql = "-- register
+        UPDATE applications
+        SET last_seq = last_seq + 1
+        WHERE id = ?1
+        RETURNING last_seq";
+    let seq: i64 = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_row([new.application.as_i64()], |row| row.get(0)))
+        .map_err(refused)?;
+    let capability = row::seal_capability(seals, new.id, &new.subscription)?;
+    let sql = "-- register
+        INSERT INTO subscriptions
+            (application_id, seq, id, endpoint_hash, capability, push_service, vapid_key_id,
+             encoding, state, created_at, last_seen_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6,
+                (SELECT id FROM vapid_keys WHERE public_id = ?7 AND application_id = ?1),
+                ?8, 'active', ?9, ?9)";
+    let values = (
+        new.application.as_i64(),
+        seq,
+        new.id.as_bytes(),
+        new.endpoint_hash.as_bytes(),
+        capability,
+        PushServiceGroup::of(&new.subscription.push_resource)
+            .as_str()
+            .to_owned(),
+        new.vapid_key
+            .unwrap_or(new.default_vapid_key)
+            .as_bytes()
+            .to_owned(),
+        new.encoding.unwrap_or(ContentEncoding::Aes128gcm).as_str(),
+        new.now.as_millis(),
+    );
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute(values))
+        .map(drop)
+        .map_err(refused)
+}
+
+/// A known subscription was shown again: it is alive, whatever we thought.
+fn see_again(
+    connection: &Connection,
+    id: SubscriptionId,
+    new: &NewSubscription,
+) -> Result<(), StoreError> {
+    let sql = "-- register
+        UPDATE subscriptions
+        SET state = 'active',
+            ended_at = NULL,
+            last_seen_at = ?2,
+            encoding = coalesce(?3, encoding),
+            vapid_key_id = coalesce(
+                (SELECT id FROM vapid_keys WHERE public_id = ?4 AND application_id = ?5),
+                vapid_key_id)
+        WHERE id = ?1";
+    let values = (
+        id.as_bytes(),
+        new.now.as_millis(),
+        new.encoding.map(ContentEncoding::as_str),
+        new.vapid_key.map(|key| *key.as_bytes()),
+        new.application.as_i64(),
+    );
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute(values))
+        .map(drop)
+        .map_err(refused)
+}
+
+/// Changes what was said and leaves the rest.
+fn apply(
+    connection: &Connection,
+    app: ApplicationId,
+    id: SubscriptionId,
+    change: &SubscriptionChange,
+) -> Result<(), StoreError> {
+    let attributes = change.attributes.as_ref().map(|attributes| {
+        (!attributes.is_empty())
+            .then(|| serde_json::Value::Object(attributes.to_json()).to_string())
+    });
+    let user = change
+        .user
+        .as_ref()
+        .map(|user| user.as_ref().map(|u| u.as_str().to_owned()));
+    let locale = change
+        .locale
+        .as_ref()
+        .map(|tag| tag.as_ref().map(|l| l.as_str().to_owned()));
+    let timezone = change
+        .timezone
+        .as_ref()
+        .map(|zone| zone.as_ref().map(|z| z.as_str().to_owned()));
+    let sql = "-- change_subscription
+        UPDATE subscriptions
+        SET user       = CASE WHEN ?3 THEN ?4 ELSE user END,
+            attributes = CASE WHEN ?5 THEN ?6 ELSE attributes END,
+            locale     = CASE WHEN ?7 THEN ?8 ELSE locale END,
+            timezone   = CASE WHEN ?9 THEN ?10 ELSE timezone END
+        WHERE id = ?1 AND application_id = ?2";
+    let values = (
+        id.as_bytes(),
+        app.as_i64(),
+        user.is_some(),
+        user.flatten(),
+        attributes.is_some(),
+        attributes.flatten(),
+        locale.is_some(),
+        locale.flatten(),
+        timezone.is_some(),
+        timezone.flatten(),
+    );
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute(values))
+        .map(drop)
+        .map_err(refused)
+}
+
+fn find(
+    connection: &Connection,
+    seals: &Seals,
+    app: ApplicationId,
+    id: SubscriptionId,
+) -> Result<Option<SubscriptionRecord>, StoreError> {
+    // Index: the unique one on id.
+    let sql = row::select("subscription", "s.id = ?1 AND s.application_id = ?2");
+    let mut statement = connection.prepare_cached(&sql).map_err(refused)?;
+    let mut rows = statement
+        .query((id.as_bytes(), app.as_i64()))
+        .map_err(refused)?;
+    rows.next()
+        .map_err(refused)?
+        .map(|found| row::read(found, seals))
+        .transpose()
+}
+
+fn list(
+    connection: &Connection,
+    seals: &Seals,
+    app: ApplicationId,
+    filter: &SubscriptionFilter,
+    page: PageRequest<Seq>,
+) -> Result<Page<SubscriptionRecord, Seq>, StoreError> {
+    // Index: the primary key; with a user, subscriptions_by_user.
+    let mut condition = "s.application_id = ? AND s.seq < ?".to_owned();
+    let mut values: Vec<SqlValue> = vec![
+        app.as_i64().into(),
+        page.after.map_or(i64::MAX, Seq::as_i64).into(),
+    ];
+    if let Some(state) = filter.state {
+        condition.push_str(" AND s.state = ?");
+        values.push(state.as_str().to_owned().into());
+    }
+    if let Some(user) = &filter.user {
+        condition.push_str(" AND s.user = ?");
+        values.push(user.as_str().to_owned().into());
+    }
+    condition.push_str(" ORDER BY s.seq DESC LIMIT ?");
+    values.push((i64::from(page.limit) + 1).into());
+    let sql = row::select("subscriptions", &condition);
+    let mut statement = connection.prepare_cached(&sql).map_err(refused)?;
+    let mut rows = statement.query(params_from_iter(values)).map_err(refused)?;
+    let mut items = Vec::new();
+    while let Some(found) = rows.next().map_err(refused)? {
+        items.push(row::read(found, seals)?);
+    }
+    Ok(Page::from_surplus(items, page.limit, |record| record.seq))
+}
+
+fn end(
+    connection: &Connection,
+    app: ApplicationId,
+    id: SubscriptionId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let sql = "-- end_subscription
+        UPDATE subscriptions
+        SET state = 'ended',
+            ended_at = CASE WHEN state = 'ended' THEN ended_at ELSE ?3 END
+        WHERE id = ?1 AND application_id = ?2";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute((id.as_bytes(), app.as_i64(), now.as_millis())))
+        .map(|changed| changed > 0)
+        .map_err(refused)
+}
+
+fn take_test_turn(
+    connection: &Connection,
+    app: ApplicationId,
+    id: SubscriptionId,
+    now: Timestamp,
+    pause: Duration,
+) -> Result<Option<Duration>, StoreError> {
+    let sql = "-- take_test_turn
+        SELECT tested_at
+        FROM subscriptions
+        WHERE id = ?1 AND application_id = ?2";
+    let tested_at: Option<i64> = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| {
+            statement
+                .query_row((id.as_bytes(), app.as_i64()), |row| row.get(0))
+                .optional()
+        })
+        .map_err(refused)?
+        .flatten();
+    if let Some(tested_at) = tested_at {
+        let passed = now.since(Timestamp::from_millis(tested_at));
+        // A clock that went back must not lock the page out: only a test in the past counts.
+        let in_the_past = tested_at <= now.as_millis();
+        if in_the_past && passed < pause {
+            return Ok(Some(pause.saturating_sub(passed)));
+        }
+    }
+    let sql = "-- take_test_turn
+        UPDATE subscriptions
+        SET tested_at = ?3
+        WHERE id = ?1 AND application_id = ?2";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute((id.as_bytes(), app.as_i64(), now.as_millis())))
+        .map_err(refused)?;
+    Ok(None)
+}

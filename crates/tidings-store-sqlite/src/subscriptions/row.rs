@@ -1,0 +1,121 @@
+//! A row of `subscriptions`, and the sealed capability in it.
+
+use rusqlite::Row;
+use tidings_core::application::ApplicationId;
+use tidings_core::attributes::Attributes;
+use tidings_core::batch::Seq;
+use tidings_core::clock::Timestamp;
+use tidings_core::id::{SubscriptionId, VapidKeyId};
+use tidings_core::sealing::Place;
+use tidings_core::store::StoreError;
+use tidings_core::subscription::{
+    Locale, SubscriptionDetails, SubscriptionRecord, SubscriptionState, TimeZoneName, UserId,
+};
+use tidings_webpush::{
+    AuthSecret, ContentEncoding, PushResource, Subscription, UserAgentPublicKey,
+};
+use zeroize::Zeroizing;
+
+use crate::Seals;
+use crate::database::refused;
+
+const AUTH_BYTES: usize = 16;
+const P256DH_BYTES: usize = 65;
+
+/// Selects whole rows; [`read`] knows the order of the columns.
+pub(super) fn select(method: &str, condition: &str) -> String {
+    format!(
+        "-- {method}
+        SELECT s.id, s.application_id, s.seq, s.state, s.capability, s.encoding, s.user,
+               s.attributes, s.locale, s.timezone, s.created_at, s.last_seen_at, k.public_id
+        FROM subscriptions s
+        JOIN vapid_keys k ON k.id = s.vapid_key_id
+        WHERE {condition}"
+    )
+}
+
+pub(super) fn read(row: &Row<'_>, seals: &Seals) -> Result<SubscriptionRecord, StoreError> {
+    let id = SubscriptionId::from_bytes(row.get(0).map_err(refused)?);
+    let capability: Vec<u8> = row.get(4).map_err(refused)?;
+    let state: String = row.get(3).map_err(refused)?;
+    Ok(SubscriptionRecord {
+        id,
+        application: ApplicationId::from_i64(row.get(1).map_err(refused)?),
+        seq: Seq::from_i64(row.get(2).map_err(refused)?),
+        state: SubscriptionState::parse(&state)
+            .ok_or(StoreError::Unreadable("subscriptions.state"))?,
+        subscription: open_capability(seals, id, &capability)?,
+        details: read_details(row)?,
+        created_at: Timestamp::from_millis(row.get(10).map_err(refused)?),
+        last_seen_at: Timestamp::from_millis(row.get(11).map_err(refused)?),
+    })
+}
+
+fn read_details(row: &Row<'_>) -> Result<SubscriptionDetails, StoreError> {
+    let text = |column: usize| row.get::<_, Option<String>>(column).map_err(refused);
+    let encoding: String = row.get(5).map_err(refused)?;
+    let attributes = match text(7)? {
+        None => Attributes::default(),
+        Some(json) => serde_json::from_str(&json)
+            .ok()
+            .and_then(|object| Attributes::from_json(&object).ok())
+            .ok_or(StoreError::Unreadable("subscriptions.attributes"))?,
+    };
+    Ok(SubscriptionDetails {
+        vapid_key: VapidKeyId::from_bytes(row.get(12).map_err(refused)?),
+        encoding: read_encoding(&encoding)?,
+        user: text(6)?.and_then(|user| UserId::parse(&user)),
+        attributes,
+        locale: text(8)?.and_then(|tag| Locale::parse(&tag)),
+        timezone: text(9)?.and_then(|name| TimeZoneName::parse(&name)),
+    })
+}
+
+pub(crate) fn read_encoding(text: &str) -> Result<ContentEncoding, StoreError> {
+    text.parse()
+        .map_err(|_| StoreError::Unreadable("subscriptions.encoding"))
+}
+
+fn place(id: &SubscriptionId) -> Place<'_> {
+    Place {
+        table: "subscriptions",
+        column: "capability",
+        row: id.as_bytes(),
+    }
+}
+
+/// Whoever has endpoint, `p256dh` and `auth` can send: they are one sealed blob (RFC 8030 §8.3).
+pub(super) fn seal_capability(
+    seals: &Seals,
+    id: SubscriptionId,
+    subscription: &Subscription,
+) -> Result<Vec<u8>, StoreError> {
+    let endpoint = subscription.push_resource.expose().as_bytes();
+    let mut plain = Zeroizing::new(Vec::with_capacity(
+        AUTH_BYTES + P256DH_BYTES + endpoint.len(),
+    ));
+    plain.extend_from_slice(subscription.auth.expose());
+    plain.extend_from_slice(subscription.p256dh.as_bytes());
+    plain.extend_from_slice(endpoint);
+    Ok(seals
+        .sealer
+        .seal(place(&id), &plain, seals.randomness.as_ref())?)
+}
+
+pub(crate) fn open_capability(
+    seals: &Seals,
+    id: SubscriptionId,
+    sealed: &[u8],
+) -> Result<Subscription, StoreError> {
+    let plain = seals.sealer.open(place(&id), sealed)?;
+    let parsed = || {
+        let (auth, rest) = plain.split_at_checked(AUTH_BYTES)?;
+        let (p256dh, endpoint) = rest.split_at_checked(P256DH_BYTES)?;
+        Some(Subscription {
+            push_resource: PushResource::parse(std::str::from_utf8(endpoint).ok()?).ok()?,
+            p256dh: UserAgentPublicKey::from_bytes(p256dh).ok()?,
+            auth: AuthSecret::from_bytes(auth).ok()?,
+        })
+    };
+    parsed().ok_or(StoreError::Unreadable("subscriptions.capability"))
+}

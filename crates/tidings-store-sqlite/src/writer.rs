@@ -1,0 +1,245 @@
+//! The one writer: a thread that takes work from three bounded queues and groups it into
+//! transactions, so that many small writes share one `fsync`.
+//!
+//! Work of the accept queue goes first, then recording, then bulk; no transaction takes new work
+//! once it is 25 ms old. Each piece of work runs in a savepoint: one that fails undoes only itself.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tidings_core::store::StoreError;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::database::{DirectoryLock, OpenError};
+
+/// No transaction takes more work once it is this old.
+const LONGEST_TRANSACTION: Duration = Duration::from_millis(25);
+
+/// Pieces of work that may wait in each queue; who comes later waits for room.
+const QUEUE_CAPACITY: usize = 256;
+
+/// The queues, the one that goes first first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Queue {
+    /// What a caller waits for: registrations, messages, settings.
+    Accept,
+    /// What sending waits for: plans, claims, outcomes.
+    Record,
+    /// What can wait: receipts, imports, housekeeping.
+    Bulk,
+}
+
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    waiting: Mutex<Waiting>,
+    something_waits: Condvar,
+    room: [Semaphore; 3],
+}
+
+#[derive(Default)]
+struct Waiting {
+    queues: [VecDeque<Box<dyn Job>>; 3],
+    closed: bool,
+}
+
+impl Writer {
+    pub(crate) fn start(connection: Connection, lock: DirectoryLock) -> Result<Self, OpenError> {
+        let shared = Arc::new(Shared {
+            waiting: Mutex::default(),
+            something_waits: Condvar::new(),
+            room: std::array::from_fn(|_| Semaphore::new(QUEUE_CAPACITY)),
+        });
+        let for_thread = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || {
+                // The lock outlives the connection.
+                let _lock = lock;
+                write_until_closed(&for_thread, connection);
+            })
+            .map_err(|source| OpenError::File {
+                path: "thread".into(),
+                source,
+            })?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// Runs `work` in a transaction and returns when that is durable.
+    pub(crate) async fn run<T, F>(&self, queue: Queue, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        if let Some(room) = self.shared.room.get(queue as usize) {
+            room.acquire().await.map_err(|_| closed())?.forget();
+        }
+        {
+            let mut waiting = self.shared.lock();
+            if let Some(queue) = waiting.queues.get_mut(queue as usize) {
+                queue.push_back(Box::new(Work {
+                    work: Some(work),
+                    result: None,
+                    reply,
+                }));
+            }
+        }
+        self.shared.something_waits.notify_one();
+        answer.await.map_err(|_| closed())?
+    }
+}
+
+impl Drop for Writer {
+    /// Finishes what waits, then closes the database.
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.something_waits.notify_one();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the database's writer ended with a panic");
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next job, waiting for one. `None` when closed and empty.
+    fn wait(&self) -> Option<Box<dyn Job>> {
+        let mut waiting = self.lock();
+        loop {
+            if let Some(job) = self.take_from(&mut waiting) {
+                return Some(job);
+            }
+            if waiting.closed {
+                return None;
+            }
+            waiting = self
+                .something_waits
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The next job, if one waits.
+    fn take(&self) -> Option<Box<dyn Job>> {
+        self.take_from(&mut self.lock())
+    }
+
+    fn take_from(&self, waiting: &mut Waiting) -> Option<Box<dyn Job>> {
+        for (queue, room) in waiting.queues.iter_mut().zip(&self.room) {
+            if let Some(job) = queue.pop_front() {
+                room.add_permits(1);
+                return Some(job);
+            }
+        }
+        None
+    }
+}
+
+fn write_until_closed(shared: &Shared, mut connection: Connection) {
+    while let Some(first) = shared.wait() {
+        let mut ran = Vec::new();
+        let committed = run_transaction(shared, &mut connection, first, &mut ran);
+        if let Err(error) = &committed {
+            tracing::error!(%error, "a transaction failed; nothing of it was stored");
+        }
+        for job in ran {
+            job.finish(committed.as_ref().err());
+        }
+    }
+}
+
+fn run_transaction(
+    shared: &Shared,
+    connection: &mut Connection,
+    first: Box<dyn Job>,
+    ran: &mut Vec<Box<dyn Job>>,
+) -> Result<(), rusqlite::Error> {
+    let mut next = Some(first);
+    let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+    let mut transaction = match begun {
+        Ok(transaction) => transaction,
+        Err(error) => {
+            ran.extend(next.take());
+            return Err(error);
+        }
+    };
+    let started = Instant::now();
+    while let Some(mut job) = next.take() {
+        let outcome = run_in_savepoint(&mut transaction, job.as_mut());
+        ran.push(job);
+        outcome?;
+        if started.elapsed() < LONGEST_TRANSACTION {
+            next = shared.take();
+        }
+    }
+    transaction.commit()
+}
+
+fn run_in_savepoint(
+    transaction: &mut rusqlite::Transaction<'_>,
+    job: &mut dyn Job,
+) -> Result<(), rusqlite::Error> {
+    let savepoint = transaction.savepoint()?;
+    if job.run(&savepoint) {
+        savepoint.commit()
+    } else {
+        savepoint.finish()
+    }
+}
+
+/// A piece of work whose result type is forgotten.
+trait Job: Send {
+    /// Does the work; whether it succeeded.
+    fn run(&mut self, connection: &Connection) -> bool;
+
+    /// Tells whoever waits, once the transaction is durable or has failed.
+    fn finish(self: Box<Self>, failure: Option<&rusqlite::Error>);
+}
+
+struct Pending<T, F> {
+    work: Option<F>,
+    result: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Job for Pending<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection) -> Result<T, StoreError> + Send,
+{
+    fn run(&mut self, connection: &Connection) -> bool {
+        let result = self.work.take().map(|work| work(connection));
+        let succeeded = matches!(result, Some(Ok(_)));
+        self.result = result;
+        succeeded
+    }
+
+    fn finish(self: Box<Self>, failure: Option<&rusqlite::Error>) {
+        let result = match (failure, self.result) {
+            (None, Some(result)) => result,
+            (Some(error), _) => Err(StoreError::Unavailable(error.to_string().into())),
+            (None, None) => Err(closed()),
+        };
+        // Whoever asked may have stopped waiting; the work is done all the same.
+        let _ = self.reply.send(result);
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable("the database is closed".into())
+}
