@@ -40,6 +40,7 @@ async fn a_message_is_shown_and_counted_and_a_click_opens_its_page_and_is_counte
             "body": "Zwölf Brote, 30 % off — 🍞",
             "navigate": loaf,
             "data": {"loaf": {"name": "rye", "left": 12}},
+            "requireInteraction": true,
         }))
         .await?;
     let shown = page.wait_for_notification("The rye is ready").await?;
@@ -225,7 +226,8 @@ async fn a_push_that_does_not_decrypt_reaches_no_worker() -> Result<()> {
     stage.take_down().await
 }
 
-/// A notification that is told from others by its title.
+/// A notification that is told from others by its title, and stays until somebody sees to it: others
+/// are closed by Firefox after 20 s, so that one which should not be there would go unnoticed.
 fn bread(title: &str) -> Value {
-    json!({"title": title, "body": "Come while it is warm."})
+    json!({"title": title, "body": "Come while it is warm.", "requireInteraction": true})
 }

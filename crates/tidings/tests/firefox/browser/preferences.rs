@@ -12,6 +12,8 @@ const PUSH: &[(&str, &str)] = &[
     // Without a desktop's notification daemon `showNotification()` fails; this lets Firefox draw
     // notifications itself.
     ("alerts.useSystemBackend", "false"),
+    // Not in every release the default: a notification may stay until somebody sees to it.
+    ("dom.webnotifications.requireinteraction.enabled", "true"),
 ];
 
 /// Those that keep Firefox on loopback: it calls home at start, past any proxy for names.
