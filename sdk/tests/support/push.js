@@ -32,8 +32,8 @@ export function installPushService(plans) {
 
   PushManager.prototype.subscribe = async function ({ userVisibleOnly, applicationServerKey }) {
     window.push.calls.push("subscribe");
-    const registration = await navigator.serviceWorker.getRegistration();
-    if (!registration?.active) throw new DOMException("no active Service Worker", "AbortError");
+    const registrations = await navigator.serviceWorker.getRegistrations();
+    if (!registrations.some(({ active }) => active)) throw new DOMException("no active Service Worker", "AbortError");
     const plan = window.push.plans.shift();
     if (plan === "hang") return new Promise(() => {});
     if (plan) throw new DOMException("as planned", plan);
