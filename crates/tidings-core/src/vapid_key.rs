@@ -17,8 +17,6 @@ pub struct VapidKeyRecord {
     pub public_key: VapidPublicKey,
     /// Whether it is handed out and signed with.
     pub state: VapidKeyState,
-    /// How many active subscriptions were made with it.
-    pub subscriptions: u64,
     /// When it was made or imported.
     pub created_at: Timestamp,
 }

@@ -1,5 +1,7 @@
 //! VAPID keys.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use tidings_core::application::ApplicationId;
@@ -25,6 +27,13 @@ impl VapidKeyStore for SqliteStore {
 
     async fn vapid_keys(&self, app: ApplicationId) -> Result<Vec<VapidKeyRecord>, StoreError> {
         self.read(move |connection, _| list(connection, app)).await
+    }
+
+    async fn subscriptions_by_vapid_key(
+        &self,
+        app: ApplicationId,
+    ) -> Result<HashMap<VapidKeyId, u64>, StoreError> {
+        self.read(move |connection, _| count(connection, app)).await
     }
 
     async fn vapid_key_pair(
@@ -136,11 +145,8 @@ fn set_state(
     Ok(())
 }
 
-// Index: subscriptions_by_vapid_key for the count.
 const COLUMNS: &str = "
-    SELECT k.public_id, k.application_id, k.public_key, k.state, k.created_at,
-           (SELECT count(*) FROM subscriptions s
-            WHERE s.vapid_key_id = k.id AND s.state = 'active')
+    SELECT k.public_id, k.application_id, k.public_key, k.state, k.created_at
     FROM vapid_keys k";
 
 fn list(connection: &Connection, app: ApplicationId) -> Result<Vec<VapidKeyRecord>, StoreError> {
@@ -152,6 +158,26 @@ fn list(connection: &Connection, app: ApplicationId) -> Result<Vec<VapidKeyRecor
         keys.push(read(row)?);
     }
     Ok(keys)
+}
+
+fn count(
+    connection: &Connection,
+    app: ApplicationId,
+) -> Result<HashMap<VapidKeyId, u64>, StoreError> {
+    // Index: subscriptions_by_vapid_key.
+    let sql = "-- subscriptions_by_vapid_key
+        SELECT k.public_id, count(*)
+        FROM vapid_keys k
+        JOIN subscriptions s ON s.vapid_key_id = k.id AND s.state = 'active'
+        WHERE k.application_id = ?1
+        GROUP BY k.id";
+    let mut statement = connection.prepare_cached(sql).map_err(refused)?;
+    let rows = statement
+        .query_map([app.as_i64()], |row| {
+            Ok((VapidKeyId::from_bytes(row.get(0)?), row.get(1)?))
+        })
+        .map_err(refused)?;
+    rows.collect::<Result<_, _>>().map_err(refused)
 }
 
 fn find(
@@ -177,7 +203,6 @@ fn read(row: &Row<'_>) -> Result<VapidKeyRecord, StoreError> {
             .map_err(|_| StoreError::Unreadable("vapid_keys.public_key"))?,
         state: VapidKeyState::parse(&state).ok_or(StoreError::Unreadable("vapid_keys.state"))?,
         created_at: Timestamp::from_millis(row.get(4).map_err(refused)?),
-        subscriptions: row.get(5).map_err(refused)?,
     })
 }
 

@@ -87,7 +87,7 @@ impl Writer {
         {
             let mut waiting = self.shared.lock();
             if let Some(queue) = waiting.queues.get_mut(queue as usize) {
-                queue.push_back(Box::new(Work {
+                queue.push_back(Box::new(Pending {
                     work: Some(work),
                     result: None,
                     reply,

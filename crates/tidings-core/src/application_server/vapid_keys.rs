@@ -35,9 +35,19 @@ pub enum VapidKeyError {
 }
 
 impl ApplicationServer {
-    /// The application's keys, oldest first.
-    pub async fn vapid_keys(&self, app: ApplicationId) -> Result<Vec<VapidKeyRecord>, StoreError> {
-        self.parts.store.vapid_keys(app).await
+    /// The application's keys, oldest first, with the number of active subscriptions made with
+    /// each.
+    pub async fn vapid_keys(
+        &self,
+        app: ApplicationId,
+    ) -> Result<Vec<(VapidKeyRecord, u64)>, StoreError> {
+        let keys = self.parts.store.vapid_keys(app).await?;
+        let counts = self.parts.store.subscriptions_by_vapid_key(app).await?;
+        let with_count = |key: VapidKeyRecord| {
+            let count = counts.get(&key.id).copied().unwrap_or(0);
+            (key, count)
+        };
+        Ok(keys.into_iter().map(with_count).collect())
     }
 
     /// The key that pages subscribe with.

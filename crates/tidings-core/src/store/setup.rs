@@ -1,5 +1,7 @@
 //! Applications, secrets, VAPID keys, housekeeping.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use tidings_webpush::VapidKey;
 
@@ -64,6 +66,12 @@ pub trait VapidKeyStore: Send + Sync {
 
     /// The application's keys, oldest first.
     async fn vapid_keys(&self, app: ApplicationId) -> Result<Vec<VapidKeyRecord>, StoreError>;
+
+    /// How many active subscriptions were made with each key. Slow: it counts them.
+    async fn subscriptions_by_vapid_key(
+        &self,
+        app: ApplicationId,
+    ) -> Result<HashMap<VapidKeyId, u64>, StoreError>;
 
     /// The key pair, whatever its state.
     async fn vapid_key_pair(

@@ -1,0 +1,183 @@
+//! The engine: a planner, a dispatcher, and a worker for each claimed batch.
+
+mod batch_worker;
+mod dispatcher;
+mod keyring;
+mod planner;
+mod recorder;
+mod sender;
+
+use std::fmt;
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings_core::application::Applications;
+use tidings_core::clock::Clock;
+use tidings_core::delivery::RetryPolicy;
+use tidings_core::mac::Macs;
+use tidings_core::queue::{BatchQueue, WakePlanner};
+use tidings_core::store::Store;
+use tidings_webpush::{Contact, Padding, Randomness};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use crate::engine::dispatcher::Dispatcher;
+use crate::engine::keyring::Keyring;
+use crate::engine::planner::Planner;
+use crate::engine::sender::Sender;
+use crate::transport::Transport;
+
+/// What an engine is made of. The binary chooses each.
+pub struct Parts {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// Carries hints from the planner to the dispatcher.
+    pub queue: Arc<dyn BatchQueue>,
+    /// Gets requests to push services.
+    pub transport: Arc<dyn Transport>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where salts, tokens and jitter come from.
+    pub randomness: Arc<dyn Randomness>,
+    /// Computes the proofs of receipts.
+    pub macs: Arc<Macs>,
+    /// The applications.
+    pub applications: Applications,
+    /// How browsers reach this server.
+    pub public_url: Url,
+    /// VAPID `sub`.
+    pub contact: Option<Contact>,
+    /// Told when there is something to plan.
+    pub planner_wake: PlannerWake,
+}
+
+/// How the engine goes about its work.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// How long and how often to try again.
+    pub retry: RetryPolicy,
+    /// How far to pad payloads.
+    pub padding: Padding,
+    /// Batches of a broadcast under way at one push service.
+    pub bulk_batches: usize,
+    /// Batches of direct messages under way at one push service.
+    pub direct_batches: usize,
+    /// Deliveries of broadcasts under way at one push service.
+    pub bulk_deliveries: usize,
+    /// Deliveries of direct messages under way at one push service, beside those of broadcasts.
+    pub direct_deliveries: usize,
+    /// Outcomes are recorded when there are so many …
+    pub record_outcomes: usize,
+    /// … or at the latest after so long.
+    pub record_interval: Duration,
+    /// How often to look for due work without a hint.
+    pub poll: Duration,
+    /// How long a stopping engine waits for answers.
+    pub drain: Duration,
+}
+
+/// Sizes say less about a message when they come in steps.
+const PADDING_STEP: NonZeroU16 = NonZeroU16::new(128).unwrap();
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            retry: RetryPolicy::default(),
+            padding: Padding::ToMultipleOf(PADDING_STEP),
+            bulk_batches: 4,
+            direct_batches: 64,
+            bulk_deliveries: 400,
+            direct_deliveries: 64,
+            record_outcomes: 256,
+            record_interval: Duration::from_millis(200),
+            poll: Duration::from_secs(1),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Wakes the planner of the same process.
+#[derive(Clone, Debug, Default)]
+pub struct PlannerWake {
+    notify: Arc<Notify>,
+}
+
+impl WakePlanner for PlannerWake {
+    fn message_accepted(&self) {
+        self.notify.notify_one();
+    }
+}
+
+/// A running engine.
+pub struct Engine {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    drain: Duration,
+}
+
+impl Engine {
+    /// Starts planner and dispatcher. They stop when [`Engine::shutdown`] is called.
+    pub fn start(parts: Parts, policy: Policy) -> Self {
+        let tasks = TaskTracker::new();
+        let stop = CancellationToken::new();
+        let drain = policy.drain;
+        let planner = Planner {
+            store: Arc::clone(&parts.store),
+            queue: Arc::clone(&parts.queue),
+            clock: Arc::clone(&parts.clock),
+            wake: Arc::clone(&parts.planner_wake.notify),
+            poll: policy.poll,
+        };
+        tasks.spawn(planner.run(stop.clone()));
+        let keyring = Keyring::new(Arc::clone(&parts.store), parts.contact);
+        let sender = Sender {
+            store: Arc::clone(&parts.store),
+            transport: parts.transport,
+            clock: Arc::clone(&parts.clock),
+            randomness: Arc::clone(&parts.randomness),
+            macs: parts.macs,
+            keyring,
+            applications: parts.applications,
+            public_url: parts.public_url,
+            policy,
+        };
+        let dispatcher = Dispatcher::new(
+            Arc::new(sender),
+            parts.store,
+            parts.queue,
+            parts.clock,
+            parts.randomness,
+            tasks.clone(),
+        );
+        tasks.spawn(dispatcher.run(stop.clone()));
+        Self { tasks, stop, drain }
+    }
+
+    /// Claims nothing more, finishes what is under way as far as the time for it reaches, records
+    /// it, and gives the rest back.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        // Workers stop waiting for answers after `drain`; recording what came takes a little more.
+        let limit = self.drain + Duration::from_secs(5);
+        if tokio::time::timeout(limit, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "stopped before all outcomes were recorded; these sends may be repeated"
+            );
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("tasks", &self.tasks.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,183 @@
+//! Gets requests to push services: connections, protocols, timeouts, limits.
+
+mod dialer;
+mod http1;
+mod http2;
+mod pool;
+mod resolver;
+mod tls;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
+use tidings_webpush::{Admission, PushResource};
+use tokio_util::task::TaskTracker;
+
+use crate::transport::dialer::Dialer;
+use crate::transport::pool::Pool;
+pub use crate::transport::resolver::{Resolver, SystemResolver};
+pub use crate::transport::tls::{TlsError, client_config};
+
+/// Sends one request and returns its answer.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// Posts a push message to its push resource. The answer's body is cut after
+    /// [`Limits::body_bytes`].
+    async fn post(
+        &self,
+        resource: &PushResource,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, TransportError>;
+}
+
+/// Why there is no answer. The push service may have taken the message all the same.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransportError {
+    /// The host has no address.
+    #[error("the host name could not be resolved: {0}")]
+    Resolve(String),
+    /// The host's addresses must not be connected to.
+    #[error("the host's address is not one that may be connected to (setting push.allow_networks)")]
+    AddressNotAllowed,
+    /// No connection came about.
+    #[error("no connection: {0}")]
+    Connect(String),
+    /// The push service did not prove who it is, or speaks no TLS.
+    #[error("TLS failed: {0}")]
+    Tls(String),
+    /// Something took too long.
+    #[error("timed out while {0}")]
+    TimedOut(&'static str),
+    /// The connection broke or made no sense while the request was under way.
+    #[error("the connection failed: {0}")]
+    Broken(String),
+    /// The push service said that it has not looked at the request.
+    #[error("the push service closed the connection before it looked at the request")]
+    NotProcessed,
+}
+
+/// What bounds connections and requests.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// HTTP/2 connections to one origin.
+    pub http2_connections: usize,
+    /// Requests under way on one HTTP/2 connection, if the push service allows as many.
+    pub http2_streams: usize,
+    /// HTTP/1.1 connections to one origin, each with one request under way.
+    pub http1_connections: usize,
+    /// Origins with open connections; the one that was idle longest makes room.
+    pub origins: usize,
+    /// From the first look-up of the name to the end of the TLS handshake.
+    pub connect: Duration,
+    /// From the first octet of the request to the last of the answer.
+    pub request: Duration,
+    /// An idle connection is closed after so long.
+    pub idle: Duration,
+    /// Octets of an answer's header.
+    pub header_bytes: u32,
+    /// Octets of an answer's body that are read.
+    pub body_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            http2_connections: 4,
+            http2_streams: 100,
+            http1_connections: 16,
+            origins: 512,
+            connect: Duration::from_secs(10),
+            request: Duration::from_secs(30),
+            idle: Duration::from_mins(5),
+            header_bytes: 16 * 1024,
+            body_bytes: 4 * 1024,
+        }
+    }
+}
+
+/// The transport to real push services: HTTP/2 where ALPN offers it, HTTP/1.1 otherwise; pooled by
+/// origin; connects only to addresses that were checked; follows no redirects.
+pub struct PushTransport {
+    dialer: Arc<Dialer>,
+    limits: Limits,
+    pools: Mutex<HashMap<String, Arc<Pool>>>,
+    tasks: TaskTracker,
+}
+
+impl PushTransport {
+    /// A transport that connects to what `admission` allows and trusts what `tls` trusts.
+    pub fn new(
+        admission: Arc<Admission>,
+        tls: Arc<rustls::ClientConfig>,
+        resolver: Arc<dyn Resolver>,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            dialer: Arc::new(Dialer::new(admission, tls, resolver)),
+            limits,
+            pools: Mutex::default(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    fn pool(&self, resource: &PushResource) -> Arc<Pool> {
+        let mut pools = self.lock_pools();
+        if let Some(pool) = pools.get(resource.origin()) {
+            return Arc::clone(pool);
+        }
+        if pools.len() >= self.limits.origins {
+            make_room(&mut pools);
+        }
+        let pool = Arc::new(Pool::new(
+            Arc::clone(&self.dialer),
+            self.limits.clone(),
+            self.tasks.clone(),
+        ));
+        pools.insert(resource.origin().to_owned(), Arc::clone(&pool));
+        pool
+    }
+
+    fn lock_pools(&self) -> MutexGuard<'_, HashMap<String, Arc<Pool>>> {
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Drops the pool that was used longest ago; requests that are under way keep their connection.
+fn make_room(pools: &mut HashMap<String, Arc<Pool>>) {
+    let oldest: Option<(Instant, String)> = pools
+        .iter()
+        .map(|(origin, pool)| (pool.last_used(), origin.clone()))
+        .min();
+    if let Some((_, origin)) = oldest {
+        pools.remove(&origin);
+    }
+}
+
+#[async_trait]
+impl Transport for PushTransport {
+    async fn post(
+        &self,
+        resource: &PushResource,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, TransportError> {
+        let pool = self.pool(resource);
+        match pool.post(resource, request.clone()).await {
+            // Nobody looked at it, so trying once more at once repeats nothing.
+            Err(TransportError::NotProcessed) => pool.post(resource, request).await,
+            answered => answered,
+        }
+    }
+}
+
+impl fmt::Debug for PushTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PushTransport")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,115 @@
+//! One HTTP/1.1 connection: one request at a time.
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::{HeaderValue, Request, Response, Uri};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use tidings_webpush::PushResource;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::task::TaskTracker;
+
+use crate::transport::{Limits, TransportError};
+
+pub(super) struct Http1Connection {
+    sender: SendRequest<Full<Bytes>>,
+    body_bytes: usize,
+}
+
+impl Http1Connection {
+    pub(super) async fn open<S>(
+        stream: S,
+        limits: &Limits,
+        tasks: &TaskTracker,
+    ) -> Result<Self, TransportError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (sender, connection) = Builder::new()
+            .max_buf_size(
+                usize::try_from(limits.header_bytes)
+                    .unwrap_or(usize::MAX)
+                    .max(8192),
+            )
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| TransportError::Broken(error.to_string()))?;
+        tasks.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "an HTTP/1.1 connection to a push service ended");
+            }
+        });
+        Ok(Self {
+            sender,
+            body_bytes: limits.body_bytes,
+        })
+    }
+
+    /// Whether another request can be sent.
+    pub(super) fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    /// Whether the last answer has been read to its end, so that the connection can be used again.
+    pub(super) fn is_ready(&self) -> bool {
+        self.sender.is_ready()
+    }
+
+    pub(super) async fn post(
+        &mut self,
+        resource: &PushResource,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, TransportError> {
+        self.sender
+            .ready()
+            .await
+            .map_err(|_| TransportError::NotProcessed)?;
+        let request = in_origin_form(resource, request)?;
+        let answer = self.sender.try_send_request(request).await;
+        let answer = answer.map_err(|mut error| {
+            // Given back means never written.
+            if error.take_message().is_some() {
+                TransportError::NotProcessed
+            } else {
+                TransportError::Broken(error.into_error().to_string())
+            }
+        })?;
+        let (head, body) = answer.into_parts();
+        let body = read_some(body, self.body_bytes).await;
+        Ok(Response::from_parts(head, body))
+    }
+}
+
+/// `POST /path?query` and a `Host` header (RFC 9112 §3.2.1).
+fn in_origin_form(
+    resource: &PushResource,
+    request: Request<Bytes>,
+) -> Result<Request<Full<Bytes>>, TransportError> {
+    let unusable = |what: &str| TransportError::Broken(format!("the endpoint has no {what}"));
+    let (mut parts, body) = request.into_parts();
+    let authority = parts.uri.authority().map(ToString::to_string);
+    let host = authority.and_then(|text| HeaderValue::try_from(text).ok());
+    parts
+        .headers
+        .insert(HOST, host.ok_or_else(|| unusable("host"))?);
+    parts.uri = Uri::try_from(resource.path_and_query()).map_err(|_| unusable("path"))?;
+    Ok(Request::from_parts(parts, Full::new(body)))
+}
+
+/// Reads at most `limit` octets. The status has come, so a body that breaks off is no failure.
+async fn read_some(mut body: Incoming, limit: usize) -> Bytes {
+    let mut read = Vec::new();
+    while let Some(Ok(frame)) = body.frame().await {
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
+        let room = limit.saturating_sub(read.len());
+        read.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
+        if data.len() > room {
+            break;
+        }
+    }
+    read.into()
+}

@@ -1,0 +1,125 @@
+//! One HTTP/2 connection. The `h2` crate directly: what GOAWAY and resets said decides whether a
+//! request may be repeated, and hyper's client does not tell.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use h2::client::{self, SendRequest};
+use h2::{Reason, RecvStream};
+use http::{Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::task::TaskTracker;
+
+use crate::transport::{Limits, TransportError};
+
+#[derive(Clone)]
+pub(super) struct Http2Connection {
+    sender: SendRequest<Bytes>,
+    closed: Arc<AtomicBool>,
+    streams: usize,
+    body_bytes: usize,
+}
+
+impl Http2Connection {
+    pub(super) async fn open<S>(
+        stream: S,
+        limits: &Limits,
+        tasks: &TaskTracker,
+        on_close: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, TransportError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (sender, connection) = client::Builder::new()
+            .enable_push(false)
+            .initial_max_send_streams(limits.http2_streams)
+            .max_header_list_size(limits.header_bytes)
+            .handshake(stream)
+            .await
+            .map_err(|error| broken(&error))?;
+        let closed = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&closed);
+        tasks.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "an HTTP/2 connection to a push service ended");
+            }
+            flag.store(true, Ordering::Release);
+            on_close();
+        });
+        Ok(Self {
+            sender,
+            closed,
+            streams: limits.http2_streams,
+            body_bytes: limits.body_bytes,
+        })
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.closed.load(Ordering::Acquire)
+    }
+
+    /// Requests that may be under way at once, by our limit and the push service's.
+    pub(super) fn stream_limit(&self) -> usize {
+        self.streams.min(self.sender.current_max_send_streams())
+    }
+
+    pub(super) async fn post(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, TransportError> {
+        let mut sender = self
+            .sender
+            .clone()
+            .ready()
+            .await
+            .map_err(|_| TransportError::NotProcessed)?;
+        let (parts, body) = request.into_parts();
+        let has_body = !body.is_empty();
+        let (response, mut stream) = sender
+            .send_request(Request::from_parts(parts, ()), !has_body)
+            .map_err(|error| unanswered(&error))?;
+        if has_body {
+            stream
+                .send_data(body, true)
+                .map_err(|error| unanswered(&error))?;
+        }
+        let (head, body) = response
+            .await
+            .map_err(|error| unanswered(&error))?
+            .into_parts();
+        let body = read_some(body, self.body_bytes).await;
+        Ok(Response::from_parts(head, body))
+    }
+}
+
+/// Reads at most `limit` octets. The status has come, so a body that breaks off is no failure.
+async fn read_some(mut body: RecvStream, limit: usize) -> Bytes {
+    let mut read = Vec::new();
+    while let Some(Ok(data)) = body.data().await {
+        // Flow control is ours: without this the push service stops sending.
+        let _ = body.flow_control().release_capacity(data.len());
+        let room = limit.saturating_sub(read.len());
+        read.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
+        if read.len() >= limit {
+            break;
+        }
+    }
+    read.into()
+}
+
+/// A stream that was refused, or lies above the last one that a GOAWAY names, was not looked at
+/// (RFC 9113 §6.8, §8.7).
+fn unanswered(error: &h2::Error) -> TransportError {
+    let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+    let went_away = error.is_go_away() && error.is_remote();
+    if refused || went_away {
+        TransportError::NotProcessed
+    } else {
+        broken(error)
+    }
+}
+
+fn broken(error: &h2::Error) -> TransportError {
+    TransportError::Broken(error.to_string())
+}
