@@ -131,32 +131,21 @@ impl Admission {
     fn admit_host(&self, resource: &PushResource) -> Result<(), AdmissionError> {
         let host = resource.host();
         let port = resource.port();
-        if self
-            .hosts
-            .iter()
-            .any(|pattern| pattern.names(&host) && pattern.allows_port(port))
-        {
-            return Ok(());
-        }
         let is_known = resource.push_service() != PushService::Other;
-        if !is_known && is_reserved_name(&host) {
-            return Err(AdmissionError::NotPublicName);
-        }
-        let matches = |pattern: &HostPattern| pattern.is_any_host() || pattern.names(&host);
-        let mut patterns = self
-            .hosts
-            .iter()
-            .filter(|pattern| matches(pattern))
-            .peekable();
-        if !is_known && patterns.peek().is_none() {
-            return Err(AdmissionError::UnknownHost);
-        }
-        let port_is_open =
-            (is_known && port == HTTPS_PORT) || patterns.any(|pattern| pattern.allows_port(port));
-        if port_is_open {
+        let is_reserved = is_reserved_name(&host);
+        let matching = || {
+            self.hosts
+                .iter()
+                .filter(|pattern| pattern.names(&host) || (pattern.is_any_host() && !is_reserved))
+        };
+        if (is_known && port == HTTPS_PORT) || matching().any(|pattern| pattern.port() == port) {
             Ok(())
-        } else {
+        } else if is_known || matching().next().is_some() {
             Err(AdmissionError::Port { port })
+        } else if is_reserved {
+            Err(AdmissionError::NotPublicName)
+        } else {
+            Err(AdmissionError::UnknownHost)
         }
     }
 
@@ -189,34 +178,28 @@ fn is_reserved_name(host: &Host<&str>) -> bool {
 pub enum AdmissionError {
     /// `http:` where it is not allowed.
     #[error(
-        "endpoints must be https:; http: is for sandboxes: push.allow_insecure, inside push.allow_networks"
+        "the endpoint must be https:; http: is for sandboxes, in networks that the operator allows"
     )]
     Insecure,
     /// A host that is not on the list.
-    #[error(
-        "the endpoint's host is not a known push service: the operator can add it to push.hosts"
-    )]
+    #[error("the endpoint's host is not a known push service: the operator can admit it")]
     UnknownHost,
     /// A port that is not open for this host.
     #[error(
-        "the endpoint's port {port} is not 443: the operator can add host:{port} to push.hosts"
+        "the endpoint's port {port} is not the one of this push service: the operator can admit host and port together"
     )]
     Port {
         /// The port.
         port: u16,
     },
     /// A literal address outside the public internet.
-    #[error(
-        "the endpoint's address {address} is not public: the operator can add its network to push.allow_networks"
-    )]
+    #[error("the endpoint's address {address} is not public: the operator can allow its network")]
     NotPublic {
         /// The address.
         address: IpAddr,
     },
     /// A name that only means something inside a network.
-    #[error(
-        "the endpoint's host is not a public name: the operator can add it to push.hosts by name"
-    )]
+    #[error("the endpoint's host is not a public name: the operator can admit it by name")]
     NotPublicName,
     /// Google Cloud Messaging, switched off in 2019.
     #[error(

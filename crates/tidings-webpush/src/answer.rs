@@ -70,8 +70,8 @@ pub fn interpret(
         406 if service == PushService::Wns => Answer::SlowDown {
             retry_after: retry_after.or_else(|| continue_after(service, headers)),
         },
-        // FCM says this about single subscriptions that work again the next day, so it must not
-        // count against the key (seen in 2024, zaru/webpush issue 89).
+        // FCM said this about single subscriptions that worked again the next day, so it must not
+        // count against the key (zaru/webpush issue 89).
         403 if service == PushService::Fcm
             && contains(body, "invalid push subscription endpoint") =>
         {

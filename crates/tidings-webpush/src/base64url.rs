@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::prelude::BASE64_STANDARD;
 
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_encode_padding(false)
@@ -18,6 +19,11 @@ const URL_SAFE_STRICT: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE,
 /// Base64url without padding (RFC 4648 section 5).
 pub(crate) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_STRICT.encode(bytes)
+}
+
+/// Standard base64 with padding, as PEM has it.
+pub(crate) fn encode_standard(bytes: &[u8]) -> String {
+    BASE64_STANDARD.encode(bytes)
 }
 
 /// Appends [`encode`]d `bytes` to `text`.

@@ -56,8 +56,8 @@ impl HostPattern {
         }
     }
 
-    pub(crate) fn allows_port(&self, port: u16) -> bool {
-        self.port == port
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 }
 

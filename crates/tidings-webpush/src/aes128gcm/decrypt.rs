@@ -110,6 +110,7 @@ fn strip_padding(record: &mut Vec<u8>) -> Result<(), DecryptError> {
 
 /// Where in the work on a body it was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DecryptStage {
     /// Reading the header.
     Header,

@@ -19,6 +19,7 @@ const MAX_BRIDGED_PLAINTEXT_BYTES: usize = 2744 - HEADER_BYTES - DELIMITER_BYTES
 
 /// How much a message is padded, so that the push service learns less from its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Padding {
     /// Not at all.
     None,

@@ -57,7 +57,8 @@ impl TokenCache {
         {
             return Ok(entry.token.authorization());
         }
-        let token = key.sign(resource.origin(), self.contact.as_ref(), now + LIFETIME)?;
+        let expires_at = now.checked_add(LIFETIME).ok_or(VapidError::Expiry)?;
+        let token = key.sign(resource.origin(), self.contact.as_ref(), expires_at)?;
         let authorization = token.authorization();
         tokens.insert(
             key.public_key(),

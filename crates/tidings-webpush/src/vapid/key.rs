@@ -8,8 +8,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, Signature,
 };
-use pem::{EncodeConfig, LineEnding, Pem};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::{key_file, token};
 use crate::key_agreement::{private_key, public_octets};
@@ -138,10 +137,7 @@ impl VapidKey {
         der.extend_from_slice(&*self.inner.scalar);
         der.extend_from_slice(before_public);
         der.extend_from_slice(self.inner.public.as_bytes());
-        let pem = Pem::new(label, der.as_slice());
-        let text = pem::encode_config(&pem, EncodeConfig::new().set_line_ending(LineEnding::LF));
-        pem.into_contents().zeroize();
-        Zeroizing::new(text)
+        pem(label, &der)
     }
 }
 
@@ -149,6 +145,21 @@ impl fmt::Debug for VapidKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("VapidKey")
     }
+}
+
+/// PEM of RFC 7468, written here because the copies in between must not outlive the call.
+fn pem(label: &str, der: &[u8]) -> Zeroizing<String> {
+    let base64 = Zeroizing::new(base64url::encode_standard(der));
+    let mut text = Zeroizing::new(String::with_capacity(2 * base64.len() + 128));
+    text.extend(["-----BEGIN ", label, "-----\n"]);
+    for (position, character) in base64.chars().enumerate() {
+        if position != 0 && position % 64 == 0 {
+            text.push('\n');
+        }
+        text.push(character);
+    }
+    text.extend(["\n-----END ", label, "-----\n"]);
+    text
 }
 
 /// The constant octets of a P-256 key's DER: in front of the scalar, and between it and the

@@ -43,6 +43,9 @@ fn read_text(text: &str) -> Result<VapidKey, KeyFileError> {
 /// Takes the only private key among the blocks of a PEM file, by structure: labels lie.
 fn read_pem(text: &str) -> Result<VapidKey, KeyFileError> {
     let blocks = pem::parse_many(text).map_err(|_| KeyFileError::Pem)?;
+    if blocks.is_empty() {
+        return Err(KeyFileError::Pem);
+    }
     let mut key = None;
     let mut first_error = None;
     for block in blocks {
@@ -165,7 +168,11 @@ fn jwk_halves(json: &JsonKey) -> Result<(&String, Option<VapidPublicKey>), KeyFi
         (Some("EC"), Some("P-384")) => return Err(KeyFileError::Curve { got: "P-384" }),
         (Some("EC"), Some("P-521")) => return Err(KeyFileError::Curve { got: "P-521" }),
         (Some("EC"), Some("secp256k1")) => return Err(KeyFileError::Curve { got: "secp256k1" }),
-        (Some("EC"), Some(_)) => return Err(KeyFileError::Curve { got: "another one" }),
+        (Some("EC"), Some(_)) => {
+            return Err(KeyFileError::Curve {
+                got: "another curve",
+            });
+        }
         (Some(_), _) => return Err(KeyFileError::NotEllipticCurve),
         (None, _) => return Err(KeyFileError::Json),
     }
@@ -209,8 +216,8 @@ pub enum KeyFileError {
         "the key is encrypted with a pass phrase: decrypt it first (openssl pkcs8 -in key.pem -out plain.pem)"
     )]
     Encrypted,
-    /// A public key.
-    #[error("this is a public key: give the private key that belongs to it")]
+    /// A public key, or a certificate.
+    #[error("this is a public key or a certificate: give the private key that belongs to it")]
     PublicKey,
     /// Only the parameters of a curve.
     #[error(
@@ -222,7 +229,7 @@ pub enum KeyFileError {
     SeveralKeys,
     /// A key on another curve.
     #[error(
-        "the key is on the curve {got}, VAPID needs P-256: make a new one with openssl ecparam -name prime256v1 -genkey -noout"
+        "the key is on {got}, VAPID needs P-256: make a new one with openssl ecparam -name prime256v1 -genkey -noout"
     )]
     Curve {
         /// Name of the curve.

@@ -58,7 +58,7 @@ pub(crate) fn sign(
 ) -> Result<VapidToken, VapidError> {
     let exp = expires_at
         .duration_since(UNIX_EPOCH)
-        .map_err(|_| VapidError::ExpiresBeforeEpoch)?
+        .map_err(|_| VapidError::Expiry)?
         .as_secs();
     let claims = Claims {
         aud: audience_origin,
@@ -94,9 +94,9 @@ pub enum VapidError {
     /// No key pair could be made.
     #[error("no key pair could be generated; this is a fault of the system")]
     Generate,
-    /// The expiry lies before 1970.
-    #[error("the token would expire before 1970: set the system's clock")]
-    ExpiresBeforeEpoch,
+    /// The expiry lies before 1970, or beyond what the system's clock can express.
+    #[error("the token's expiry is out of range: set the system's clock")]
+    Expiry,
     /// The signature could not be made.
     #[error("the token could not be signed; this is a fault of the system")]
     Sign,

@@ -309,24 +309,24 @@ fn refusals_say_what_to_do() {
         (
             "https://push.example.org/x",
             AdmissionError::UnknownHost,
-            "push.hosts",
+            "operator can admit",
         ),
         (
             "https://fcm.googleapis.com:8443/x",
             AdmissionError::Port { port: 8443 },
-            "host:8443",
+            "host and port",
         ),
         (
             "https://10.0.0.1/x",
             AdmissionError::NotPublic {
                 address: "10.0.0.1".parse().unwrap(),
             },
-            "push.allow_networks",
+            "allow its network",
         ),
         (
             "https://localhost/x",
             AdmissionError::NotPublicName,
-            "push.hosts",
+            "operator can admit",
         ),
         (
             "https://android.googleapis.com/gcm/send/x",
@@ -334,6 +334,12 @@ fn refusals_say_what_to_do() {
             "subscribe again",
         ),
     ];
+    let listed = Admission::new().with_hosts(patterns(&["printer.local"]));
+    let printer = PushResource::parse("https://printer.local:631/x").unwrap();
+    assert_eq!(
+        listed.admit(&printer),
+        Err(AdmissionError::Port { port: 631 })
+    );
     for (url, expected, hint) in cases {
         let error = admission
             .admit(&PushResource::parse(url).unwrap())

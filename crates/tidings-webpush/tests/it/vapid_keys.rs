@@ -214,7 +214,7 @@ fn other_files_are_refused_with_what_they_are() {
         ("empty", String::new(), KeyFileError::Empty),
         ("white space", "\u{feff} \r\n".into(), KeyFileError::Empty),
         ("prose", "my key".into(), KeyFileError::Unrecognised),
-        ("no end", pem[..100].into(), KeyFileError::ParametersOnly),
+        ("no end", pem[..100].into(), KeyFileError::Pem),
         (
             "broken base64",
             pem.replacen("MIGH", "M!GH", 1),
@@ -224,6 +224,12 @@ fn other_files_are_refused_with_what_they_are() {
             "cut base64",
             pem.replacen("MIGH", "", 1),
             KeyFileError::Unrecognised,
+        ),
+        // Three empty members: what is signed, the algorithm, the signature.
+        (
+            "certificate",
+            "-----BEGIN CERTIFICATE-----\nMAcwADAAAwEA\n-----END CERTIFICATE-----".into(),
+            KeyFileError::PublicKey,
         ),
         (
             "two keys",

@@ -26,7 +26,7 @@ const CURVE_NAMES: [(&[u8], &str); 5] = [
 pub(super) enum Structure<'a> {
     /// A bare object identifier: the block `EC PARAMETERS` of OpenSSL.
     Parameters,
-    /// `SubjectPublicKeyInfo` (RFC 5280 §4.1).
+    /// `SubjectPublicKeyInfo`, or a certificate around one (RFC 5280 §4.1).
     PublicKey,
     /// `EncryptedPrivateKeyInfo` (RFC 5958 §3).
     EncryptedPrivateKey,
@@ -45,7 +45,7 @@ pub(super) fn curve_name(curve: &[u8]) -> &'static str {
     CURVE_NAMES
         .iter()
         .find(|(oid, _)| *oid == curve)
-        .map_or("another one", |(_, name)| name)
+        .map_or("another curve", |(_, name)| name)
 }
 
 /// Tells what `der` holds; `None` if it is none of these, or has anything behind it.
@@ -63,7 +63,7 @@ pub(super) fn classify(der: &[u8]) -> Option<Structure<'_>> {
     let (first_tag, first, rest) = element(content)?;
     let (second_tag, second, rest) = element(rest)?;
     match (first_tag, second_tag) {
-        (SEQUENCE, BIT_STRING) => Some(Structure::PublicKey),
+        (SEQUENCE, BIT_STRING | SEQUENCE) => Some(Structure::PublicKey),
         (SEQUENCE, OCTET_STRING) => Some(Structure::EncryptedPrivateKey),
         (INTEGER, OCTET_STRING) => Some(Structure::EcPrivateKey {
             curve: ec_parameters(rest),
