@@ -1,0 +1,218 @@
+//! Request bodies: bounded in size and time, then JSON.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use axum::body::{Body, HttpBody as _};
+use axum::extract::{FromRequest, Request};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use serde_path_to_error::{Path, Segment};
+
+use crate::problem::ApiError;
+
+/// The most octets of a request's body.
+pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The most characters of what a parser says, which repeats parts of the input.
+const MAX_PARSER_CHARACTERS: usize = 400;
+
+/// A JSON body as a value, of a request or of an answer.
+#[derive(Debug)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        JsonText::from_request(request, state)
+            .await?
+            .parse()
+            .map(Self)
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+/// A JSON body as it came.
+pub(crate) struct JsonText(Bytes);
+
+impl<S: Sync> FromRequest<S> for JsonText {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let (head, body) = request.into_parts();
+        if !is_plain(&head.headers) || !is_json(media_type(&head.headers)) {
+            return Err(ApiError::UnsupportedMediaType {
+                wanted: "application/json",
+            });
+        }
+        read(body).await.map(Self)
+    }
+}
+
+impl JsonText {
+    /// Reads it.
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        parse(&self.0)
+    }
+
+    /// Its fingerprint.
+    pub(crate) fn sha256(&self) -> [u8; 32] {
+        sha256(&self.0)
+    }
+}
+
+/// A JSON body that may also come as `text/plain`, which needs no preflight, or without a type.
+pub(crate) struct JsonOrPlain<T>(pub(crate) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonOrPlain<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let (head, body) = request.into_parts();
+        let media_type = media_type(&head.headers);
+        let taken = is_json(media_type) || media_type.is_none_or(|it| is(it, "text/plain"));
+        if !is_plain(&head.headers) || !taken {
+            return Err(ApiError::UnsupportedMediaType {
+                wanted: "application/json",
+            });
+        }
+        parse(&read(body).await?).map(Self)
+    }
+}
+
+/// SHA-256.
+pub(crate) fn sha256(octets: &[u8]) -> [u8; 32] {
+    let mut sum = [0; 32];
+    for (to, from) in sum
+        .iter_mut()
+        .zip(digest::digest(&digest::SHA256, octets).as_ref())
+    {
+        *to = *from;
+    }
+    sum
+}
+
+/// The media type without its parameters. `None` if there is none; what is not text is no type.
+fn media_type(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().unwrap_or_default();
+    Some(value.split(';').next().unwrap_or_default().trim())
+}
+
+fn is(media_type: &str, wanted: &str) -> bool {
+    media_type.eq_ignore_ascii_case(wanted)
+}
+
+fn is_json(media_type: Option<&str>) -> bool {
+    media_type.is_some_and(|it| is(it, "application/json"))
+}
+
+/// Whether nothing is compressed.
+fn is_plain(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_ENCODING)
+        .is_none_or(|coding| coding.as_bytes() == b"identity")
+}
+
+async fn read(body: Body) -> Result<Bytes, ApiError> {
+    // What says that it is too large is not read at all.
+    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+        return Err(ApiError::BodyTooLarge);
+    }
+    let collecting = Limited::new(body, MAX_BODY_BYTES).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, collecting).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::BodyTooLarge),
+        Ok(Err(_)) => Err(ApiError::BodyInterrupted),
+        Err(_) => Err(ApiError::BodyTimeout),
+    }
+}
+
+fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Err(ApiError::InvalidJson(
+            "There is no body. Send JSON.".to_owned(),
+        ));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let pointer = pointer(error.path());
+        refusal(&pointer, error.inner())
+    })?;
+    deserializer.end().map_err(|error| refusal("", &error))?;
+    Ok(value)
+}
+
+fn refusal(pointer: &str, error: &serde_json::Error) -> ApiError {
+    let what: String = error
+        .to_string()
+        .chars()
+        .take(MAX_PARSER_CHARACTERS)
+        .collect();
+    match error.classify() {
+        Category::Data => {
+            let place = format!(" at line {} column {}", error.line(), error.column());
+            ApiError::input(pointer, what.strip_suffix(&place).unwrap_or(&what))
+        }
+        Category::Syntax | Category::Eof | Category::Io => {
+            ApiError::InvalidJson(format!("The parser says: {what}."))
+        }
+    }
+}
+
+/// A JSON Pointer (RFC 6901) from the way a value was reached.
+fn pointer(path: &Path) -> String {
+    let mut pointer = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => pointer = format!("{pointer}/{index}"),
+            Segment::Map { key } | Segment::Enum { variant: key } => {
+                pointer = format!("{pointer}/{}", escape(key));
+            }
+            Segment::Unknown => break,
+        }
+    }
+    pointer
+}
+
+/// A member's name as a pointer writes it (RFC 6901 §3).
+pub(crate) fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_pointer_escapes_what_rfc_6901_escapes() {
+        let text = br#"{"a/b": {"m~n": [1, "x"]}}"#;
+        let error = parse::<BTreeMap<String, BTreeMap<String, Vec<u8>>>>(text).unwrap_err();
+        let ApiError::InvalidInput(errors) = error else {
+            panic!("another error: {error:?}")
+        };
+        assert_eq!(
+            serde_json::to_value(&errors).unwrap(),
+            serde_json::json!([{
+                "pointer": "/a~1b/m~0n/1",
+                "detail": "invalid type: string \"x\", expected u8",
+            }])
+        );
+    }
+}

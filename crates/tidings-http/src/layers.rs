@@ -1,0 +1,5 @@
+//! What surrounds every handler.
+
+pub(crate) mod answer;
+pub(crate) mod origin;
+pub(crate) mod timeout;

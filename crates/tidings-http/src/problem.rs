@@ -1,0 +1,406 @@
+//! Everything that can go wrong, and the one place that says how it is answered.
+
+pub(crate) mod document;
+pub(crate) mod types;
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::header::{HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue};
+use tidings_core::application_server::{
+    AcceptError, OwnSubscriptionError, RegisterError, TestError, VapidKeyError,
+};
+use tidings_core::store::StoreError;
+use tidings_core::subscription::SubscriptionState;
+
+use crate::extract::body::MAX_BODY_BYTES;
+use crate::problem::document::{InputError, PendingProblem};
+use crate::problem::types::ProblemType;
+
+/// How long a caller waits before it asks a server again that is not available.
+const UNAVAILABLE_PAUSE: Duration = Duration::from_secs(2);
+
+/// Why a request was not answered as asked.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// The body is not JSON.
+    InvalidJson(String),
+    /// A header has a value it cannot have.
+    InvalidHeader {
+        name: &'static str,
+        what: &'static str,
+    },
+    /// The query is wrong.
+    InvalidQuery(Vec<InputError>),
+    /// The body ended too early.
+    BodyInterrupted,
+    /// The body took too long.
+    BodyTimeout,
+    /// The body is too large.
+    BodyTooLarge,
+    /// The body is not sent as what is taken here.
+    UnsupportedMediaType { wanted: &'static str },
+    /// Members of the body are wrong.
+    InvalidInput(Vec<InputError>),
+    /// There is no admin token, or a wrong one.
+    Unauthorized { shown: bool },
+    /// A page did not show its subscription's token.
+    NoSubscriptionToken,
+    /// The page's origin may not call.
+    OriginNotAllowed { origin: String },
+    /// The token shown is not the subscription's.
+    NotYourSubscription,
+    /// A page named a person without proof.
+    UserNotProved,
+    /// A page sent a user token that nobody can check.
+    NoUserTokenKey,
+    /// There is nothing at this path.
+    NotFound,
+    /// The path knows other methods.
+    MethodNotAllowed,
+    /// There is no such application.
+    ApplicationNotFound,
+    /// There is no such message.
+    MessageNotFound,
+    /// There is no such subscription.
+    SubscriptionNotFound,
+    /// There is no such VAPID key.
+    VapidKeyNotFound,
+    /// The endpoint belongs to a subscription with other keys.
+    EndpointTaken,
+    /// The subscription cannot be sent to.
+    SubscriptionNotActive(SubscriptionState),
+    /// The active key cannot be retired.
+    VapidKeyActive,
+    /// There is no active key.
+    NoActiveVapidKey,
+    /// The message does not fit.
+    PayloadTooLarge(tidings_core::content::PayloadTooLarge),
+    /// The idempotency key was used with another body.
+    IdempotencyKeyReused,
+    /// Too soon for another test notification.
+    TestTooSoon { wait: Duration },
+    /// The store failed.
+    Store(StoreError),
+    /// The request took longer than any should.
+    TimedOut,
+    /// A fault of ours.
+    Internal(String),
+}
+
+impl ApiError {
+    /// One wrong place in the body.
+    pub(crate) fn input(pointer: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::InvalidInput(vec![InputError::at(pointer, what)])
+    }
+
+    /// One wrong query parameter.
+    pub(crate) fn query(parameter: &str, what: impl Into<String>) -> Self {
+        Self::InvalidQuery(vec![InputError::parameter(parameter, what)])
+    }
+
+    /// Tells the operator what the caller is not told.
+    fn log(&self) {
+        match self {
+            Self::Store(error) if error.is_transient() => {
+                tracing::warn!(%error, "a request failed: the store is not available");
+            }
+            Self::TimedOut => tracing::warn!("a request was given up: it took too long"),
+            Self::Store(error) => tracing::error!(%error, "a request failed"),
+            Self::Internal(error) => tracing::error!(error, "a request failed"),
+            _ => {}
+        }
+    }
+
+    /// How it is answered: the one exhaustive match.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm for each cause; splitting it hides one"
+    )]
+    fn answer(self) -> Answer {
+        use ProblemType as Type;
+        match self {
+            Self::InvalidJson(what) => Answer::new(Type::InvalidJson, what),
+            Self::InvalidHeader { name, what } => {
+                Answer::new(Type::InvalidHeader, format!("{name}: {what}"))
+            }
+            Self::InvalidQuery(errors) => Answer {
+                errors,
+                ..Answer::new(
+                    Type::InvalidQuery,
+                    "`errors` says what is wrong with which parameter.",
+                )
+            },
+            Self::BodyInterrupted => Answer::new(
+                Type::BodyInterrupted,
+                "The connection ended before the body did. Send the request again.",
+            ),
+            Self::BodyTimeout => Answer::new(
+                Type::BodyTimeout,
+                "The body did not arrive in time. Send the request again.",
+            ),
+            Self::BodyTooLarge => Answer::new(
+                Type::BodyTooLarge,
+                format!(
+                    "At most {MAX_BODY_BYTES} octets are taken. Send less, in several requests."
+                ),
+            ),
+            Self::UnsupportedMediaType { wanted } => Answer::new(
+                Type::UnsupportedMediaType,
+                format!("Send the body as `Content-Type: {wanted}`, without `Content-Encoding`."),
+            ),
+            Self::InvalidInput(errors) => Answer {
+                errors,
+                ..Answer::new(
+                    Type::InvalidInput,
+                    "`errors` says what is wrong, and where.",
+                )
+            },
+            Self::Unauthorized { shown } => Answer::new(
+                Type::Unauthorized,
+                if shown {
+                    "This is not the server's admin token. It stands in TIDINGS_ADMIN_TOKEN, or \
+                     in the file `admin-token` in the data directory."
+                } else {
+                    "Send the header `Authorization: Bearer <token>` with the server's admin token."
+                },
+            )
+            .with_challenge(shown),
+            Self::NoSubscriptionToken => Answer::new(
+                Type::Unauthorized,
+                "Send the header `Authorization: Bearer <token>` with the token that came with \
+                 the subscription's id.",
+            )
+            .with_challenge(false),
+            Self::OriginNotAllowed { origin } => Answer::new(
+                Type::OriginNotAllowed,
+                format!(
+                    "Pages of {origin} may not call this application. Its operator can add that \
+                     origin to the setting `cors_origins`; pages of this server itself must be \
+                     opened by its `public_url`."
+                ),
+            ),
+            Self::NotYourSubscription => Answer::new(
+                Type::NotYourSubscription,
+                "There is no such subscription, or the token is another one's. Register the \
+                 browser's subscription again: its id and token are the answer.",
+            ),
+            Self::UserNotProved => Answer::new(
+                Type::UserNotProved,
+                "A page alone is not believed about `user`. Leave it out, have the site's back \
+                 end register the subscription, or set `page_users` to `trusted`.",
+            ),
+            Self::NoUserTokenKey => Answer::new(
+                Type::NoUserTokenKey,
+                "The application has no key registered that user tokens are checked with. Leave \
+                 out `user_token` and `user`, or have the site's back end register the \
+                 subscription.",
+            ),
+            Self::NotFound => Answer::new(
+                Type::NotFound,
+                "Nothing is at this path. /openapi.json lists all paths.",
+            ),
+            Self::MethodNotAllowed => Answer::new(
+                Type::MethodNotAllowed,
+                "The header `Allow` lists the path's methods.",
+            ),
+            Self::ApplicationNotFound => Answer::new(
+                Type::ApplicationNotFound,
+                "This server has no application of that name. The first one is `default`.",
+            ),
+            Self::MessageNotFound => Answer::new(
+                Type::MessageNotFound,
+                "The application has no message with this id. GET /v1/messages lists them.",
+            ),
+            Self::SubscriptionNotFound => Answer::new(
+                Type::SubscriptionNotFound,
+                "The application has no subscription with this id. GET /v1/subscriptions lists \
+                 them.",
+            ),
+            Self::VapidKeyNotFound => Answer::new(
+                Type::VapidKeyNotFound,
+                "The application has no VAPID key with this id. GET /v1/vapid-keys lists them.",
+            ),
+            Self::EndpointTaken => Answer::new(
+                Type::EndpointTaken,
+                "The endpoint is known with other keys, and knowing an endpoint gives nobody its \
+                 subscription. Unsubscribe in the browser and subscribe again.",
+            ),
+            Self::SubscriptionNotActive(state) => Answer::new(
+                Type::SubscriptionNotActive,
+                format!(
+                    "The subscription's state is `{}`. Register the browser's subscription again.",
+                    state.as_str()
+                ),
+            ),
+            Self::VapidKeyActive => Answer::new(
+                Type::VapidKeyActive,
+                "Pages subscribe with the active key. Activate another one first.",
+            ),
+            Self::NoActiveVapidKey => Answer::new(
+                Type::NoActiveVapidKey,
+                "Make a VAPID key with POST /v1/vapid-keys, or activate one.",
+            ),
+            Self::PayloadTooLarge(error) => Answer::new(
+                Type::PayloadTooLarge,
+                format!("Shorten the message: {error}, Tidings' own members included."),
+            ),
+            Self::IdempotencyKeyReused => Answer::new(
+                Type::IdempotencyKeyReused,
+                "In the last 24 hours this `Idempotency-Key` came with another body. Use a new \
+                 key for a new message.",
+            ),
+            Self::TestTooSoon { wait } => Answer::new(
+                Type::TestTooSoon,
+                "A test notification can be sent once in 10 seconds. `Retry-After` says how long \
+                 to wait.",
+            )
+            .with_retry_after(wait),
+            Self::Store(error) if error.is_transient() => {
+                Answer::silent(Type::Unavailable).with_retry_after(UNAVAILABLE_PAUSE)
+            }
+            Self::TimedOut => Answer::silent(Type::Unavailable).with_retry_after(UNAVAILABLE_PAUSE),
+            Self::Store(_) | Self::Internal(_) => Answer::silent(Type::Internal),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.log();
+        let Answer {
+            kind,
+            detail,
+            errors,
+            headers,
+        } = self.answer();
+        let mut response = kind.status().into_response();
+        *response.headers_mut() = headers;
+        response.extensions_mut().insert(PendingProblem {
+            kind,
+            detail,
+            errors,
+        });
+        response
+    }
+}
+
+/// How an error is answered.
+struct Answer {
+    kind: ProblemType,
+    detail: Option<String>,
+    errors: Vec<InputError>,
+    headers: HeaderMap,
+}
+
+impl Answer {
+    fn new(kind: ProblemType, detail: impl Into<String>) -> Self {
+        Self {
+            detail: Some(detail.into()),
+            ..Self::silent(kind)
+        }
+    }
+
+    /// Tells nothing but the request's id.
+    fn silent(kind: ProblemType) -> Self {
+        Self {
+            kind,
+            detail: None,
+            errors: Vec::new(),
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// Tells how to authenticate (RFC 6750 §3).
+    fn with_challenge(self, shown: bool) -> Self {
+        let challenge = if shown {
+            "Bearer realm=\"tidings\", error=\"invalid_token\""
+        } else {
+            "Bearer realm=\"tidings\""
+        };
+        self.with_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+
+    fn with_retry_after(self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.with_header(RETRY_AFTER, HeaderValue::from(seconds.max(1)))
+    }
+
+    fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<RegisterError> for ApiError {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::NotAdmitted(reason) => Self::input("/endpoint", reason.to_string()),
+            RegisterError::OtherKeys => Self::EndpointTaken,
+            RegisterError::UserNotProved => Self::UserNotProved,
+            RegisterError::UnknownVapidKey(_) => Self::input(
+                "/vapid_key",
+                "the application has no such key in use: give the `id` that came with the public \
+                 key, or leave it out",
+            ),
+            RegisterError::NoEncoding => Self::input(
+                "/encodings",
+                "must contain `aes128gcm`: messages to a browser without it cannot be encrypted",
+            ),
+            RegisterError::NoActiveKey => Self::NoActiveVapidKey,
+            RegisterError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<OwnSubscriptionError> for ApiError {
+    fn from(error: OwnSubscriptionError) -> Self {
+        match error {
+            OwnSubscriptionError::NotYours => Self::NotYourSubscription,
+            OwnSubscriptionError::UserNotProved => Self::UserNotProved,
+            OwnSubscriptionError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<TestError> for ApiError {
+    fn from(error: TestError) -> Self {
+        match error {
+            TestError::Own(error) => error.into(),
+            TestError::TooSoon { wait } => Self::TestTooSoon { wait },
+            TestError::NotActive(state) => Self::SubscriptionNotActive(state),
+            TestError::Accept(error) => error.into(),
+        }
+    }
+}
+
+impl From<AcceptError> for ApiError {
+    fn from(error: AcceptError) -> Self {
+        match error {
+            AcceptError::Notification(error) => {
+                Self::input(format!("/notification{}", error.pointer), error.what)
+            }
+            AcceptError::TooLarge(error) => Self::PayloadTooLarge(error),
+            AcceptError::IdempotencyKeyReused => Self::IdempotencyKeyReused,
+            AcceptError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<VapidKeyError> for ApiError {
+    fn from(error: VapidKeyError) -> Self {
+        match error {
+            VapidKeyError::Unknown(_) => Self::VapidKeyNotFound,
+            VapidKeyError::IsActive => Self::VapidKeyActive,
+            VapidKeyError::NotMade(error) => Self::Internal(error.to_string()),
+            VapidKeyError::Store(error) => Self::Store(error),
+        }
+    }
+}
