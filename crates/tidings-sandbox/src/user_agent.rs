@@ -152,6 +152,12 @@ impl UserAgent {
         Ok(Reconnected::Forgotten)
     }
 
+    /// Connects to another push service, as a profile does whose setting was changed.
+    pub async fn reconnect_to(&mut self, url: &str) -> Result<Reconnected, UserAgentError> {
+        url.clone_into(&mut self.url);
+        self.reconnect().await
+    }
+
     /// Closes the connection without a word.
     pub fn disconnect(&mut self) {
         self.socket = None;
@@ -331,6 +337,11 @@ impl UserAgent {
             .ok_or(UserAgentError::NotConnected)?
             .send(text)
             .await
+    }
+
+    /// Waits for any message, whatever it is.
+    pub async fn next_text(&mut self, within: Duration) -> Result<Value, UserAgentError> {
+        self.receive(Instant::now() + within).await
     }
 
     /// The id that the push service gave.

@@ -55,15 +55,41 @@ impl Channel {
 pub(crate) struct UserAgent {
     uaid: Uaid,
     state: Mutex<State>,
-    /// Told whenever there is something to send.
-    mail: Notify,
 }
 
 #[derive(Default)]
 struct State {
     channels: HashMap<ChannelId, Arc<Channel>>,
     mailbox: Mailbox,
-    connection: Option<CancellationToken>,
+    line: Option<Arc<Line>>,
+}
+
+/// A connection of a user agent, as long as no other takes its place.
+#[derive(Default)]
+pub(crate) struct Line {
+    replaced: CancellationToken,
+    /// Told whenever there is something to send.
+    mail: Notify,
+}
+
+impl Line {
+    /// Resolves when there may be mail.
+    pub(crate) async fn mail(&self) {
+        self.mail.notified().await;
+    }
+
+    /// Resolves when another connection has taken over.
+    pub(crate) async fn replaced(&self) {
+        self.replaced.cancelled().await;
+    }
+}
+
+impl State {
+    fn is_current(&self, line: &Arc<Line>) -> bool {
+        self.line
+            .as_ref()
+            .is_some_and(|current| Arc::ptr_eq(current, line))
+    }
 }
 
 impl UserAgent {
@@ -71,7 +97,6 @@ impl UserAgent {
         Arc::new(Self {
             uaid,
             state: Mutex::default(),
-            mail: Notify::new(),
         })
     }
 
@@ -82,21 +107,23 @@ impl UserAgent {
     /// Takes in a message for one of its channels; false if the oldest had to give way.
     pub(crate) fn post(&self, letter: Letter, now: SystemTime) -> bool {
         let mut state = self.lock();
-        let connected = state.connection.is_some();
+        let connected = state.line.is_some();
         let all_kept = state.mailbox.insert(letter, connected, now);
-        drop(state);
-        self.mail.notify_one();
+        if let Some(line) = &state.line {
+            line.mail.notify_one();
+        }
         all_kept
     }
 
-    /// Resolves when there may be mail.
-    pub(crate) async fn mail(&self) {
-        self.mail.notified().await;
-    }
-
-    /// What is to be sent now, in this order.
-    pub(crate) fn take_mail(&self, now: SystemTime) -> Vec<Letter> {
-        self.lock().mailbox.take_unsent(now)
+    /// What is to be sent over this connection now, in this order.
+    pub(crate) fn take_mail(&self, line: &Arc<Line>, now: SystemTime) -> Vec<Letter> {
+        let mut state = self.lock();
+        // What a connection that was replaced took would be lost until the next one.
+        if state.is_current(line) {
+            state.mailbox.take_unsent(now)
+        } else {
+            Vec::new()
+        }
     }
 
     /// The message is done with, whatever the user agent made of it.
@@ -121,20 +148,21 @@ impl UserAgent {
     }
 
     /// Takes the place of an earlier connection of the same user agent, which is told to end.
-    pub(crate) fn connect(&self, ended: CancellationToken) {
+    pub(crate) fn connect(&self) -> Arc<Line> {
+        let line = Arc::new(Line::default());
         let mut state = self.lock();
-        if let Some(ghost) = state.connection.replace(ended) {
-            ghost.cancel();
+        if let Some(ghost) = state.line.replace(Arc::clone(&line)) {
+            ghost.replaced.cancel();
         }
         state.mailbox.restart();
+        line
     }
 
     /// Undoes `connect`, unless another connection has taken over.
-    pub(crate) fn disconnect(&self, ended: &CancellationToken) {
+    pub(crate) fn disconnect(&self, line: &Arc<Line>) {
         let mut state = self.lock();
-        // Nobody but `connect` cancels this token, and it does so under the same lock.
-        if !ended.is_cancelled() {
-            state.connection = None;
+        if state.is_current(line) {
+            state.line = None;
             state.mailbox.restart();
         }
     }
@@ -295,18 +323,23 @@ mod tests {
     }
 
     #[test]
-    fn a_second_connection_ends_the_first() {
+    fn a_second_connection_ends_the_first_and_gets_the_mail() {
+        let now = SystemTime::UNIX_EPOCH;
         let agent = UserAgents::default().greet(None, &SystemRandomness);
-        let (first, second) = (CancellationToken::new(), CancellationToken::new());
-        agent.connect(first.clone());
-        agent.connect(second.clone());
-        assert!(first.is_cancelled());
-        agent.disconnect(&first);
-        assert!(
-            agent.lock().connection.is_some(),
-            "the ghost took the new connection along"
-        );
-        agent.disconnect(&second);
-        assert!(agent.lock().connection.is_none());
+        let (ghost, line) = (agent.connect(), agent.connect());
+        assert!(ghost.replaced.is_cancelled() && !line.replaced.is_cancelled());
+        agent.disconnect(&ghost);
+        let letter = Letter {
+            version: "v".to_owned(),
+            channel: channel_id(),
+            topic: None,
+            payload: None,
+            keep: Keep::Not,
+        };
+        agent.post(letter, now);
+        assert!(agent.take_mail(&ghost, now).is_empty());
+        assert_eq!(agent.take_mail(&line, now).len(), 1);
+        agent.disconnect(&line);
+        assert!(agent.lock().line.is_none());
     }
 }

@@ -8,11 +8,10 @@ use serde::Serialize;
 use thiserror::Error;
 use tidings_webpush::VapidPublicKey;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::connections::Listener;
 use crate::service::PushService;
-use crate::user_agents::{Channel, ChannelId, UserAgent};
+use crate::user_agents::{Channel, ChannelId, Line, UserAgent};
 
 mod frame;
 
@@ -105,18 +104,18 @@ async fn converse(service: &PushService, socket: &mut WebSocket, listener: Liste
         .user_agents
         .greet(uaid.as_deref(), &*service.randomness);
     let _counted = service.user_agents.count_connected();
-    let replaced = CancellationToken::new();
-    user_agent.connect(replaced.clone());
+    let line = user_agent.connect();
     let session = Session {
         service,
         user_agent,
+        line,
         listener,
     };
     let end = tokio::select! {
         end = session.run(socket) => end.err().unwrap_or(End::Gone),
-        () = replaced.cancelled() => End::Replaced,
+        () = session.line.replaced() => End::Replaced,
     };
-    session.user_agent.disconnect(&replaced);
+    session.user_agent.disconnect(&session.line);
     end
 }
 
@@ -124,6 +123,7 @@ async fn converse(service: &PushService, socket: &mut WebSocket, listener: Liste
 struct Session<'a> {
     service: &'a PushService,
     user_agent: Arc<UserAgent>,
+    line: Arc<Line>,
     listener: Listener,
 }
 
@@ -141,7 +141,7 @@ impl Session<'_> {
                         self.handle(socket, message).await?;
                     }
                 }
-                () = self.user_agent.mail() => self.deliver(socket).await?,
+                () = self.line.mail() => self.deliver(socket).await?,
                 () = tokio::time::sleep_until(silence.deadline()) => {
                     silence.ask()?;
                     send_raw(socket, Message::Ping(Vec::new().into())).await?;
@@ -254,7 +254,7 @@ impl Session<'_> {
     }
 
     async fn deliver(&self, socket: &mut WebSocket) -> Result<(), End> {
-        for letter in self.user_agent.take_mail(self.service.now()) {
+        for letter in self.user_agent.take_mail(&self.line, self.service.now()) {
             send(socket, &ToUserAgent::notification(&letter)).await?;
         }
         Ok(())

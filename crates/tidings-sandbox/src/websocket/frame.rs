@@ -57,7 +57,7 @@ impl FromUserAgent {
         if !object.contains_key("messageType") {
             return Ok(Self::Ping);
         }
-        // Old clients send no uaid as null or as an empty text.
+        // A member that is null counts as absent.
         object.retain(|_, value| !value.is_null());
         serde_json::from_value(Value::Object(object))
     }
