@@ -1,0 +1,220 @@
+use std::time::Duration;
+
+use tidings_core::batch::{Position, Selection};
+use tidings_core::clock::Timestamp;
+use tidings_core::delivery::OutcomeKind;
+use tidings_core::message::Audience;
+use tidings_core::store::{LoadedMember, NewSubscription};
+use tidings_core::vapid_key::VapidKeyState;
+
+use crate::harness::Harness;
+use crate::views;
+use crate::world::{Sending, World, list_of, outcome, range_of, seqs};
+
+pub(crate) async fn members_of_a_range_are_loaded<H: Harness>(world: World<H>) {
+    let sending = world
+        .sending_as(5, |seqs| range_of(&[seqs[0], seqs[2], seqs[4]]))
+        .await;
+    let loaded = world.load(&sending.batch).await;
+    assert_eq!(positions(&loaded), [0, 2, 4]);
+    assert_targets(&sending, &loaded, &[0, 2, 4]);
+}
+
+pub(crate) async fn members_of_a_list_are_loaded<H: Harness>(world: World<H>) {
+    let sending = world
+        .sending_as(5, |seqs| list_of(&[seqs[0], seqs[2], seqs[4]]))
+        .await;
+    let loaded = world.load(&sending.batch).await;
+    assert_eq!(positions(&loaded), [0, 1, 2]);
+    assert_targets(&sending, &loaded, &[0, 2, 4]);
+}
+
+/// The loaded members are these subscribers, with all that sending needs.
+fn assert_targets(sending: &Sending, loaded: &[LoadedMember], subscribers: &[usize]) {
+    assert_eq!(loaded.len(), subscribers.len());
+    for (member, subscriber) in loaded.iter().zip(subscribers) {
+        let expected = &sending.subscribers[*subscriber];
+        let target = member.target.as_ref().expect("the subscription is active");
+        assert_eq!(target.id, expected.id);
+        assert_eq!(
+            views::capability(&target.subscription),
+            views::capability(&expected.subscription)
+        );
+        assert_eq!(target.encoding, expected.details.encoding);
+        assert_eq!(target.vapid_key, expected.details.vapid_key);
+        assert_eq!(member.attempts, 0);
+    }
+}
+
+pub(crate) async fn a_target_names_its_own_vapid_key<H: Harness>(world: World<H>) {
+    let key = world.entities.new_vapid_key(VapidKeyState::Live);
+    let key = world.store().add_vapid_key(key).await.unwrap().id;
+    let new = world.entities.new_subscription(world.key);
+    world
+        .register(NewSubscription {
+            vapid_key: Some(key),
+            ..new
+        })
+        .await;
+    let subscribers = [world.subscribe().await.seq];
+    let first = tidings_core::batch::Seq::from_i64(1);
+    let message = world.accept(Audience::All).await.id;
+    world
+        .cut(
+            message,
+            vec![world.batch(list_of(&[first, subscribers[0]]))],
+        )
+        .await;
+    let batch = world.claim(1).await.remove(0).batch;
+    let loaded = world.load(&batch).await;
+    let keys: Vec<_> = loaded
+        .iter()
+        .flat_map(|member| &member.target)
+        .map(|t| t.vapid_key)
+        .collect();
+    assert_eq!(keys, [key, world.key]);
+}
+
+pub(crate) async fn only_what_was_asked_for_is_loaded<H: Harness>(world: World<H>) {
+    for select in [range_of, list_of] {
+        let sending = world.sending_as(4, select).await;
+        let asked = vec![Position(1), Position(3)];
+        let loaded = world
+            .store()
+            .load_members(&sending.batch, asked, world.now())
+            .await
+            .unwrap();
+        let mut loaded = positions(&loaded);
+        loaded.sort_unstable();
+        assert_eq!(loaded, [1, 3]);
+        let none = world
+            .store()
+            .load_members(&sending.batch, vec![], world.now())
+            .await
+            .unwrap();
+        assert!(none.is_empty());
+    }
+}
+
+pub(crate) async fn positions_without_a_member_are_left_out<H: Harness>(world: World<H>) {
+    for (select, last) in [
+        (
+            (|seqs| range_of(&[seqs[0], seqs[2]])) as fn(&[_]) -> Selection,
+            2,
+        ),
+        (|seqs| list_of(&[seqs[0], seqs[2]]), 1),
+    ] {
+        let sending = world.sending_as(3, select).await;
+        let asked = (0..100).map(Position).collect();
+        let loaded = world
+            .store()
+            .load_members(&sending.batch, asked, world.now())
+            .await
+            .unwrap();
+        let mut loaded = positions(&loaded);
+        loaded.sort_unstable();
+        assert_eq!(loaded, [0, last]);
+    }
+}
+
+pub(crate) async fn a_whole_window_is_loaded_at_once<H: Harness>(world: World<H>) {
+    let mut subscribers = world.subscribe_at_once(4_096).await;
+    subscribers.sort_by_key(|subscriber| subscriber.seq);
+    let message = world.accept(Audience::All).await.id;
+    world
+        .cut(message, vec![world.batch(range_of(&seqs(&subscribers)))])
+        .await;
+    let batch = world.claim(1).await.remove(0).batch;
+    let loaded = world.load(&batch).await;
+    let ids: Vec<_> = loaded
+        .iter()
+        .flat_map(|member| &member.target)
+        .map(|t| t.id)
+        .collect();
+    let expected: Vec<_> = subscribers.iter().map(|subscriber| subscriber.id).collect();
+    assert!(
+        ids == expected,
+        "4096 members in the order of their positions"
+    );
+}
+
+pub(crate) async fn an_ended_member_has_no_target<H: Harness>(world: World<H>) {
+    for select in [range_of, list_of] {
+        let sending = world.sending_as(3, select).await;
+        world.end(&sending.subscribers[1]).await;
+        assert_eq!(
+            targets(&world.load(&sending.batch).await),
+            [true, false, true]
+        );
+    }
+}
+
+pub(crate) async fn a_member_gone_meanwhile_has_no_target<H: Harness>(world: World<H>) {
+    let sending = world.sending(2).await;
+    let another = world.accept(Audience::All).await.id;
+    world
+        .cut(
+            another,
+            vec![world.batch(range_of(&seqs(&sending.subscribers)))],
+        )
+        .await;
+    let another = world.claim(1).await.remove(0);
+    let gone = outcome(
+        &another.batch,
+        &sending.subscribers[0],
+        OutcomeKind::Gone,
+        1,
+    );
+    world
+        .store()
+        .record(&another.lease, vec![gone], world.now())
+        .await
+        .unwrap();
+    assert_eq!(targets(&world.load(&sending.batch).await), [false, true]);
+}
+
+pub(crate) async fn a_forgotten_member_has_no_target<H: Harness>(world: World<H>) {
+    let sending = world.sending(2).await;
+    world.end(&sending.subscribers[0]).await;
+    let later = world.wait(Duration::from_hours(1));
+    world
+        .store()
+        .sweep(later, Timestamp::from_millis(0))
+        .await
+        .unwrap();
+    assert_eq!(targets(&world.load(&sending.batch).await), [false, true]);
+}
+
+pub(crate) async fn who_waits_for_another_attempt_is_left_out<H: Harness>(world: World<H>) {
+    let sending = world.sending(3).await;
+    let next_attempt_at = world.now().plus(Duration::from_secs(10));
+    let mut retry = sending.outcome(1, OutcomeKind::Retrying { next_attempt_at });
+    retry.attempt = 3;
+    world.record(&sending, vec![retry]).await;
+
+    assert_eq!(positions(&world.load(&sending.batch).await), [0, 2]);
+    world
+        .entities
+        .clock
+        .set(next_attempt_at.minus(Duration::from_millis(1)));
+    assert_eq!(positions(&world.load(&sending.batch).await), [0, 2]);
+
+    world.entities.clock.set(next_attempt_at);
+    let loaded = world.load(&sending.batch).await;
+    let attempts: Vec<_> = loaded
+        .iter()
+        .map(|member| (member.position.0, member.attempts))
+        .collect();
+    assert_eq!(attempts, [(0, 0), (1, 3), (2, 0)]);
+}
+
+fn positions(loaded: &[LoadedMember]) -> Vec<u16> {
+    loaded.iter().map(|member| member.position.0).collect()
+}
+
+fn targets(loaded: &[LoadedMember]) -> Vec<bool> {
+    loaded
+        .iter()
+        .map(|member| member.target.is_some())
+        .collect()
+}
