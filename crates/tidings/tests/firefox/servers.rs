@@ -3,7 +3,7 @@
 //!
 //! How they are started and what they print stands only in this file.
 
-use std::{collections::BTreeMap, fs, process::Command, time::Duration};
+use std::{collections::BTreeMap, env, fs, process::Command, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
@@ -42,8 +42,8 @@ pub(crate) struct Tidings {
 
 impl Sandbox {
     pub(crate) async fn start() -> Result<Self> {
-        let mut command = Command::new(BINARY);
-        command.args(["sandbox", "--listen", "127.0.0.1:0"]);
+        let mut command = command("sandbox");
+        command.args(["--listen", "127.0.0.1:0"]);
         let (process, origin) = start("the sandbox", &mut command).await?;
         Ok(Self { process, origin })
     }
@@ -88,9 +88,8 @@ impl Tidings {
         let data = tempfile::Builder::new().prefix("tidings-data-").tempdir()?;
         let key_file = data.path().join("vapid.pem");
         fs::write(&key_file, &*vapid_key.to_sec1_pem()).context("writing the VAPID key")?;
-        let mut command = Command::new(BINARY);
+        let mut command = command("serve");
         command
-            .arg("serve")
             .current_dir(data.path())
             .env("TIDINGS_LISTEN", "127.0.0.1:0")
             .env("TIDINGS_DATA_DIR", data.path().join("data"))
@@ -158,6 +157,18 @@ impl Tidings {
     async fn get(&self, path: &str) -> Result<Value> {
         call(Method::GET, &format!("{}{path}", self.origin), None).await
     }
+}
+
+/// A command of the binary, without the settings of the one who runs the tests.
+fn command(name: &str) -> Command {
+    let mut command = Command::new(BINARY);
+    command.arg(name);
+    for (key, _) in env::vars_os() {
+        if key.to_string_lossy().starts_with("TIDINGS_") {
+            command.env_remove(key);
+        }
+    }
+    command
 }
 
 /// Starts one of the two and waits for its origin.

@@ -99,16 +99,6 @@ impl<'a> Page<'a> {
             .map(drop)
     }
 
-    /// The notifications of this site that are on the screen.
-    async fn notifications(&self) -> Result<Vec<Notification>> {
-        const NOTIFICATIONS: &str = "async () => {
-            const registration = await navigator.serviceWorker.ready;
-            const shown = await registration.getNotifications();
-            return shown.map(({ title, body, data }) => ({ title, body, data }));
-        }";
-        serde_json::from_value(self.evaluate(NOTIFICATIONS).await?).context("the notifications")
-    }
-
     /// Waits until one notification with this title is on the screen.
     pub(crate) async fn wait_for_notification(&self, title: &str) -> Result<Notification> {
         let what = format!("a notification {title:?}");
@@ -135,6 +125,16 @@ impl<'a> Page<'a> {
         until(&what, on_screen, |on_screen| on_screen == titles)
             .await
             .map(drop)
+    }
+
+    /// The notifications of this site that are on the screen.
+    async fn notifications(&self) -> Result<Vec<Notification>> {
+        const NOTIFICATIONS: &str = "async () => {
+            const registration = await navigator.serviceWorker.ready;
+            const shown = await registration.getNotifications();
+            return shown.map(({ title, body, data }) => ({ title, body, data }));
+        }";
+        serde_json::from_value(self.evaluate(NOTIFICATIONS).await?).context("the notifications")
     }
 
     /// Writes what the tab shows to a PNG file in the build's folder for test output.
