@@ -29,7 +29,7 @@
     const { notification, action } = event;
     const ours = oursIn(notification);
     if (!ours) return;
-    closeQuietly(ours, [notification]);
+    closeQuietly(notification);
     const target = httpUrl(ours.actions?.[action]) ?? httpUrl(ours.navigate) ?? worker.location.origin;
     // Opening comes first: the click allows it for one second only (Firefox).
     event.waitUntil(within(open(target), LOCAL_MS).then(() => report("clicked", ours, action)));
@@ -78,7 +78,7 @@
 
   /** @param {PushEvent} event @param {Omit<ReturnType<typeof read>, "ours">} push @param {Ours} ours */
   async function show(event, { content, declared, ...push }, ours) {
-    const [visible, shown] = await Promise.all([onScreen(ours), wasShown(ours)]);
+    const [visible, shown] = await Promise.all([onScreen(isOf(ours)), wasShown(ours)]);
     const wanted = content ?? fallback();
     if (shown || visible.length) {
       await repeat(visible.at(-1), wanted, ours);
@@ -100,10 +100,10 @@
   async function repeat(old, content, ours) {
     // With nothing to replace, the caller's tag may by now show another message.
     const again = old ? copy(old) : { ...content, tag: "" };
-    closeQuietly(ours, []);
     await display({ ...again, silent: true, renotify: false }, ours);
     // Safari stacks what others replace.
-    closeQuietly(ours, (await onScreen(ours)).slice(0, old ? -1 : undefined));
+    const rest = (await onScreen(isOf(ours))).slice(0, old ? -1 : undefined);
+    for (const one of rest) closeQuietly(one);
   }
 
   /**
@@ -146,6 +146,7 @@
       vibrate: silent ? undefined : vibrate,
       renotify: Boolean(tag && content.renotify),
     };
+    for (const old of await onScreen((one) => Boolean(tag) && one.tag === tag)) expectClose(old);
     const { registration } = worker;
     // Browsers also throw at members of a wrong type.
     await registration.showNotification(title, options).catch(() => registration.showNotification(title, plain));
@@ -181,14 +182,20 @@
     return worker.clients.matchAll({ type: "window", includeUncontrolled: true });
   }
 
-  /** Messages whose notifications we close, or replace, ourselves: Firefox reports that like a person's doing. */
+  /** Messages whose notifications we close or replace: Firefox reports that like a person's doing. */
   const closing = new Set();
 
-  /** @param {Ours} ours @param {Notification[]} notifications */
-  function closeQuietly({ message }, notifications) {
+  /** @param {Notification} notification */
+  function expectClose(notification) {
+    const message = oursIn(notification)?.message;
     closing.add(message);
     setTimeout(() => closing.delete(message), LOCAL_MS);
-    for (const notification of notifications) notification.close();
+  }
+
+  /** @param {Notification} notification */
+  function closeQuietly(notification) {
+    expectClose(notification);
+    notification.close();
   }
 
   /** @param {Notification} notification @returns {Ours | undefined} nothing for the site's own notifications */
@@ -196,10 +203,14 @@
     return data?.tidings;
   }
 
-  /** @param {Ours} ours */
-  async function onScreen({ message }) {
-    const all = await within(worker.registration.getNotifications(), LOCAL_MS);
-    return (all ?? []).filter((one) => message && oursIn(one)?.message === message);
+  /** @param {Ours} ours @returns {(notification: Notification) => boolean} */
+  function isOf({ message }) {
+    return (one) => Boolean(message) && oursIn(one)?.message === message;
+  }
+
+  /** @param {(notification: Notification) => boolean} wanted */
+  async function onScreen(wanted) {
+    return ((await within(worker.registration.getNotifications(), LOCAL_MS)) ?? []).filter(wanted);
   }
 
   /** @param {Ours} ours */

@@ -1,15 +1,15 @@
 /** The demo page as the server gives it, with a strict content security policy. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { eventually, launch, setNotifications, skip } from "./support/browser.js";
+import { eventually, launchChromium, setNotifications, skipChromium } from "./support/browser.js";
 import { installPushService } from "./support/push.js";
 import { problem, startTidings } from "./support/servers.js";
 
-describe("demo page", { skip, timeout: 120_000 }, () => {
+describe("demo page", { skip: skipChromium(), timeout: 300_000 }, () => {
   let browser;
 
   before(async () => {
-    browser = await launch();
+    browser = await launchChromium();
   });
   after(() => browser?.close());
 

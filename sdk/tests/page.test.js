@@ -1,17 +1,17 @@
 /** `tidings.js` in a page of another origin than the server's, in a real Chromium; only the push service is a stand-in. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { eventually, launch, setNotifications, skip } from "./support/browser.js";
+import { eventually, launchChromium, setNotifications, skipChromium } from "./support/browser.js";
 import { installPushService } from "./support/push.js";
 import { KEY, OTHER_KEY, problem, startSite, startTidings } from "./support/servers.js";
 
 const SUBSCRIPTIONS = "/v1/apps/default/subscriptions";
 
-describe("tidings.js", { skip, timeout: 120_000 }, () => {
+describe("tidings.js", { skip: skipChromium(), timeout: 300_000 }, () => {
   let browser;
 
   before(async () => {
-    browser = await launch();
+    browser = await launchChromium();
   });
   after(() => browser?.close());
 
@@ -40,7 +40,7 @@ describe("tidings.js", { skip, timeout: 120_000 }, () => {
           window.tidings.addEventListener("change", ({ detail }) => window.changes.push(detail.state));
         },
         tidings.origin,
-        { timeoutMs: 1_000, ...options },
+        { timeoutMs: 10_000, ...options },
       );
     };
     await load();
@@ -223,13 +223,13 @@ describe("tidings.js", { skip, timeout: 120_000 }, () => {
     });
 
     test("tries again where the browser loses the first call", async (t) => {
-      const world = await open(t, { plans: ["hang"], options: { timeoutMs: 300 } });
+      const world = await open(t, { plans: ["hang"], options: { timeoutMs: 2_000 } });
       assert.equal((await world.call("subscribe")).state, "subscribed");
       assert.deepEqual(await world.pushCalls(), ["subscribe", "subscribe"]);
     });
 
     test("gives up a browser that never answers", async (t) => {
-      const world = await open(t, { plans: ["hang", "hang"], options: { timeoutMs: 300 } });
+      const world = await open(t, { plans: ["hang", "hang"], options: { timeoutMs: 2_000 } });
       const { error } = await world.call("subscribe");
       assert.equal(error.code, "timeout");
       assert.match(error.message, /subscribing/);
@@ -300,7 +300,7 @@ describe("tidings.js", { skip, timeout: 120_000 }, () => {
     ];
     for (const { name, answer, code } of UNUSABLE) {
       test(`says ${code} where the server ${name}`, async (t) => {
-        const world = await open(t, { options: { timeoutMs: 500 } });
+        const world = await open(t, { options: { timeoutMs: 2_000 } });
         world.tidings.answers["GET /vapid-public-key"] = answer;
         const { error } = await world.call("subscribe");
         assert.equal(error.name, "TidingsError");

@@ -14,7 +14,7 @@ const CONTENT_TYPES = {
   ".webmanifest": "application/manifest+json",
   ".woff2": "font/woff2",
 };
-const DEADLINE_MS = 15_000;
+const DEADLINE_MS = 30_000;
 
 /** The point of RFC 8291's example, as a server would hand it out. */
 export const KEY = {
