@@ -20,6 +20,8 @@ const SHARD_GENERATION: usize = 65_536;
 /// Each is kept as 64 bits of a SHA-256: among a million messages, one is wrongly called a
 /// duplicate with a probability of about 3 in 100 million.
 pub(crate) struct Fingerprints {
+    /// Fingerprints in one generation of a shard.
+    generation: usize,
     shards: [Mutex<Generations>; SHARDS],
 }
 
@@ -31,7 +33,12 @@ struct Generations {
 
 impl Fingerprints {
     pub(crate) fn new() -> Self {
+        Self::with_generation(SHARD_GENERATION)
+    }
+
+    fn with_generation(generation: usize) -> Self {
         Self {
+            generation,
             shards: std::array::from_fn(|_| Mutex::default()),
         }
     }
@@ -44,7 +51,7 @@ impl Fingerprints {
             return false;
         };
         let mut generations = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        if generations.current.len() >= SHARD_GENERATION {
+        if generations.current.len() >= self.generation {
             generations.previous = mem::take(&mut generations.current);
         }
         !generations.current.insert(fingerprint) || generations.previous.contains(&fingerprint)
@@ -99,12 +106,27 @@ mod tests {
     }
 
     #[test]
-    fn a_generation_that_is_full_is_still_remembered() {
-        let fingerprints = Fingerprints::new();
-        assert!(!fingerprints.was_known(ReceiverId::Virtual(0), b"first"));
-        for index in 1..=u32::try_from(SHARDS * SHARD_GENERATION / 2).unwrap() {
-            fingerprints.was_known(ReceiverId::Virtual(index), b"");
-        }
-        assert!(fingerprints.was_known(ReceiverId::Virtual(0), b"first"));
+    fn a_full_generation_is_remembered_until_the_next_is_full() {
+        let fingerprints = Fingerprints::with_generation(8);
+        let fill = |indices: std::ops::Range<u32>| {
+            for index in indices {
+                fingerprints.was_known(ReceiverId::Virtual(index), b"");
+            }
+        };
+        let remembered = || {
+            let shards = fingerprints
+                .shards
+                .iter()
+                .map(|shard| shard.lock().unwrap());
+            shards
+                .map(|shard| shard.current.len() + shard.previous.len())
+                .sum::<usize>()
+        };
+        fill(0..256);
+        assert_eq!(remembered(), 256, "half a generation was not kept whole");
+        fill(256..10_000);
+        assert!((8 * SHARDS..=16 * SHARDS).contains(&remembered()));
+        assert!(fingerprints.was_known(ReceiverId::Virtual(9_999), b""));
+        assert!(!fingerprints.was_known(ReceiverId::Virtual(0), b""));
     }
 }
