@@ -22,6 +22,8 @@ fn contacts_that_apple_refuses_are_refused() {
         ("MAILTO:push@example.org", ContactError::Scheme),
         ("mailto: push@example.org", ContactError::Character),
         ("mailto:<push@example.org>", ContactError::Character),
+        ("mailto:a<b@example.org", ContactError::Character),
+        ("mailto:a>b@example.org", ContactError::Character),
         ("mailto:Ops <push@example.org>", ContactError::Character),
         ("mailto:p\u{fc}sh@example.org", ContactError::Character),
         ("https://example.org/\n", ContactError::Character),
