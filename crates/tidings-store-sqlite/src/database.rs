@@ -56,6 +56,10 @@ pub enum OpenError {
     },
 }
 
+pub(crate) fn file_in(directory: &Path) -> PathBuf {
+    directory.join(DATABASE_FILE)
+}
+
 /// The exclusive hold on a data directory; ends when dropped.
 #[derive(Debug)]
 pub(crate) struct DirectoryLock {
@@ -67,7 +71,7 @@ pub(crate) fn open_for_writing(
     now: Timestamp,
 ) -> Result<(DirectoryLock, Connection), OpenError> {
     let lock = lock(directory)?;
-    let path = directory.join(DATABASE_FILE);
+    let path = file_in(directory);
     let sqlite = |source| OpenError::Sqlite {
         path: path.clone(),
         source,
@@ -92,7 +96,7 @@ pub(crate) fn open_for_writing(
 }
 
 pub(crate) fn open_for_reading(directory: &Path) -> Result<Connection, OpenError> {
-    let path = directory.join(DATABASE_FILE);
+    let path = file_in(directory);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = Connection::open_with_flags(&path, flags).and_then(|connection| {
         configure(&connection)?;

@@ -17,13 +17,15 @@ mod vapid_keys;
 mod writer;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tidings_core::application::ApplicationId;
 use tidings_core::clock::Timestamp;
 use tidings_core::sealing::Sealer;
 use tidings_core::store::StoreError;
-use tidings_webpush::Randomness;
+use tidings_core::vapid_key::VapidKeyRecord;
+use tidings_webpush::{Randomness, VapidKey};
 
 pub use crate::database::OpenError;
 use crate::readers::Readers;
@@ -101,4 +103,30 @@ impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SqliteStore")
     }
+}
+
+/// Whether a folder holds a database of Tidings.
+pub fn exists(directory: &Path) -> bool {
+    database::file_in(directory).is_file()
+}
+
+/// Reads the VAPID keys of an application without holding the directory: a server may be running.
+pub fn read_vapid_keys(
+    directory: &Path,
+    sealer: &Sealer,
+    application: ApplicationId,
+) -> Result<Vec<(VapidKeyRecord, VapidKey)>, ReadError> {
+    let connection = database::open_for_reading(directory)?;
+    Ok(vapid_keys::read_pairs(&connection, sealer, application)?)
+}
+
+/// Why a database could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It could not be understood.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }

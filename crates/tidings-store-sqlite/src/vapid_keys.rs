@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use tidings_core::application::ApplicationId;
 use tidings_core::clock::Timestamp;
 use tidings_core::id::VapidKeyId;
-use tidings_core::sealing::Place;
+use tidings_core::sealing::{Place, Sealer};
 use tidings_core::store::{NewVapidKey, StoreError, VapidKeyStore};
 use tidings_core::vapid_key::{VapidKeyRecord, VapidKeyState};
 use tidings_webpush::{VapidKey, VapidPublicKey};
@@ -41,7 +41,7 @@ impl VapidKeyStore for SqliteStore {
         app: ApplicationId,
         id: VapidKeyId,
     ) -> Result<Option<VapidKey>, StoreError> {
-        self.read(move |connection, seals| key_pair(connection, seals, app, id))
+        self.read(move |connection, seals| key_pair(connection, &seals.sealer, app, id))
             .await
     }
 
@@ -206,9 +206,24 @@ fn read(row: &Row<'_>) -> Result<VapidKeyRecord, StoreError> {
     })
 }
 
+/// All keys with their private halves.
+pub(crate) fn read_pairs(
+    connection: &Connection,
+    sealer: &Sealer,
+    app: ApplicationId,
+) -> Result<Vec<(VapidKeyRecord, VapidKey)>, StoreError> {
+    let mut pairs = Vec::new();
+    for record in list(connection, app)? {
+        if let Some(key) = key_pair(connection, sealer, app, record.id)? {
+            pairs.push((record, key));
+        }
+    }
+    Ok(pairs)
+}
+
 fn key_pair(
     connection: &Connection,
-    seals: &Seals,
+    sealer: &Sealer,
     app: ApplicationId,
     id: VapidKeyId,
 ) -> Result<Option<VapidKey>, StoreError> {
@@ -227,7 +242,7 @@ fn key_pair(
     let Some(sealed) = sealed else {
         return Ok(None);
     };
-    let opened = seals.sealer.open(private_key_place(&id), &sealed)?;
+    let opened = sealer.open(private_key_place(&id), &sealed)?;
     VapidKey::from_key_file(&opened)
         .map(Some)
         .map_err(|_| StoreError::Unreadable("vapid_keys.private_key"))

@@ -1,0 +1,261 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::logging::LoggingArgs;
+use crate::settings::SettingsArgs;
+
+/// A self-hosted Web Push server.
+///
+/// Start with `tidings demo`: it runs everything on this machine and shows a page to try it on.
+/// `tidings serve` is the server for production.
+///
+/// Exit status: 0 on success, 1 on failure, 2 for a wrong command line.
+#[derive(Parser, Debug)]
+#[command(name = "tidings", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) logging: LoggingArgs,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Run the server
+    Serve(Box<SettingsArgs>),
+    /// Run the server, a local push service and a page to try them on
+    Demo(DemoArgs),
+    /// Run a local push service to develop and test against
+    Sandbox(SandboxArgs),
+    /// Send a message through a running server
+    Send(Box<SendArgs>),
+    /// Make, import and export VAPID keys
+    #[command(subcommand)]
+    Vapid(VapidCommand),
+    /// Print a script that completes this command line in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// The server, its push service and a page, on this machine. What they keep is deleted at the end.
+///
+/// Open the page in your own browser, and notifications take the way through its vendor's push
+/// service; or let this command start a throw-away Firefox that uses the local one instead.
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Where the server listens
+    #[arg(long, default_value = "127.0.0.1:8030", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+
+    /// Where the local push service listens
+    #[arg(long, default_value = "127.0.0.1:8031", value_name = "ADDRESS")]
+    pub(crate) sandbox_listen: SocketAddr,
+
+    /// Start a throw-away Firefox that uses the local push service
+    #[arg(long)]
+    pub(crate) firefox: bool,
+}
+
+/// A push service on this machine: RFC 8030 towards servers, Firefox's protocol towards browsers,
+/// and virtual user agents that decrypt what they get.
+///
+/// Its state is in memory. It guards nothing: let it listen on loopback only. `GET /` on it lists
+/// what it can do.
+#[derive(Args, Debug)]
+pub(crate) struct SandboxArgs {
+    /// Where to listen for HTTP and WebSocket
+    #[arg(long, default_value = "127.0.0.1:8031", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+
+    /// Where to listen for HTTPS too, with a certificate authority of its own
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen_tls: Option<SocketAddr>,
+
+    /// Where to write the certificate authority (PEM), for the server's setting `push.extra_ca`
+    #[arg(long, requires = "listen_tls", value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+
+    /// Offer HTTP/1.1 only over TLS
+    #[arg(long, requires = "listen_tls")]
+    pub(crate) http1_only: bool,
+
+    /// The host in the endpoints it hands out
+    #[arg(long, default_value = "127.0.0.1", value_name = "HOST")]
+    pub(crate) public_host: String,
+
+    /// Streams that one HTTP/2 connection may have open
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_concurrent_streams: u32,
+}
+
+/// How to reach a running server.
+#[derive(Args, Debug)]
+pub(crate) struct ServerArgs {
+    /// The server's URL
+    #[arg(long, env = "TIDINGS_URL", default_value = "http://127.0.0.1:8030")]
+    pub(crate) url: String,
+
+    /// An API token; without one, the file `admin-token` in the data directory is read
+    #[arg(long, env = "TIDINGS_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+
+    /// The server's data directory, if it is on this machine
+    #[arg(
+        long,
+        env = "TIDINGS_DATA_DIR",
+        default_value = "./tidings-data",
+        value_name = "FOLDER"
+    )]
+    pub(crate) data_dir: PathBuf,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Send a message. Prints its id.
+///
+/// Examples:
+///
+///   tidings send --all --title "We are back" --body "Thanks for waiting" --wait
+///
+///   tidings send --user 42 --title "Your code" --body "123 456" --ttl 5m --urgency high
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct SendArgs {
+    #[command(flatten)]
+    pub(crate) audience: AudienceArgs,
+
+    #[command(flatten)]
+    pub(crate) content: ContentArgs,
+
+    /// How long it may take to arrive: `90s`, `4h`, `2d` [default: 24h]
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) ttl: Option<String>,
+
+    /// very-low, low, normal or high
+    #[arg(long)]
+    pub(crate) urgency: Option<String>,
+
+    /// Replace an undelivered message with the same topic
+    #[arg(long)]
+    pub(crate) topic: Option<String>,
+
+    /// Wait until every outcome is known, and print the counts
+    #[arg(long)]
+    pub(crate) wait: bool,
+
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+/// Who gets it: one of these, or several.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+pub(crate) struct AudienceArgs {
+    /// Everybody
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// A person, by the application's own id
+    #[arg(long = "user", value_name = "USER")]
+    pub(crate) users: Vec<String>,
+
+    /// A subscription, by its id
+    #[arg(long = "subscription", value_name = "ID")]
+    pub(crate) subscriptions: Vec<String>,
+}
+
+/// What they get.
+#[derive(Args, Debug)]
+pub(crate) struct ContentArgs {
+    /// The notification's title
+    #[arg(long, required_unless_present_any = ["notification", "data"])]
+    pub(crate) title: Option<String>,
+
+    /// The notification's text
+    #[arg(long, requires = "title")]
+    pub(crate) body: Option<String>,
+
+    /// What a click opens
+    #[arg(long, requires = "title", value_name = "URL")]
+    pub(crate) navigate: Option<String>,
+
+    /// The notification's icon
+    #[arg(long, requires = "title", value_name = "URL")]
+    pub(crate) icon: Option<String>,
+
+    /// The whole notification as JSON, instead of its parts
+    #[arg(long, conflicts_with_all = ["title", "data"], value_name = "JSON")]
+    pub(crate) notification: Option<String>,
+
+    /// Any JSON for the site's own service worker, instead of a notification
+    #[arg(long, conflicts_with = "title", value_name = "JSON")]
+    pub(crate) data: Option<String>,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum VapidCommand {
+    /// Make a key pair and print it; no server is asked
+    Generate {
+        /// Write the private key to this file (PEM, mode 0600) instead of printing it
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Import a private key into a running server and hand it out to pages from then on
+    ///
+    /// Takes what `openssl ecparam -name prime256v1 -genkey -noout` writes, PKCS#8 PEM, DER,
+    /// base64url of the 32 octets (`web-push generate-vapid-keys`) and JWK. Subscriptions made with
+    /// another key keep it.
+    Import {
+        /// The file; `-` reads standard input
+        file: PathBuf,
+
+        /// Only sign with it for its own subscriptions; pages keep getting the active key
+        #[arg(long)]
+        keep_active: bool,
+
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Print a private key of a data directory as PEM; the server may be running
+    Export {
+        /// The key's id [default: the active one]
+        #[arg(long, value_name = "ID")]
+        key: Option<String>,
+
+        /// The server's data directory
+        #[arg(
+            long,
+            env = "TIDINGS_DATA_DIR",
+            default_value = "./tidings-data",
+            value_name = "FOLDER"
+        )]
+        data_dir: PathBuf,
+
+        /// The key that seals the data directory, if it is not in it
+        #[arg(
+            long,
+            env = "TIDINGS_SEALING_KEY",
+            hide_env_values = true,
+            value_name = "KEY"
+        )]
+        sealing_key: Option<String>,
+
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}

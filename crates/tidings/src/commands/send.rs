@@ -1,0 +1,129 @@
+//! `tidings send`.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Map, Value, json};
+
+use crate::api_client::ApiClient;
+use crate::cli::{AudienceArgs, ContentArgs, SendArgs};
+use crate::output;
+
+/// How often `--wait` asks how far the message is.
+const POLL: Duration = Duration::from_millis(300);
+
+pub(super) fn run(args: &SendArgs) -> Result<()> {
+    let api = ApiClient::new(&args.server)?;
+    let accepted = api.post("/v1/messages", &message(args)?)?;
+    let id = accepted
+        .get("id")
+        .and_then(Value::as_str)
+        .context("the answer has no id")?;
+    if !args.wait {
+        return if args.server.json {
+            output::json(&accepted)
+        } else {
+            output::data(id)
+        }
+        .map_err(Into::into);
+    }
+    let done = wait(&api, id)?;
+    if args.server.json {
+        return Ok(output::json(&done)?);
+    }
+    output::data(id)?;
+    output::data(&in_words(&done))?;
+    Ok(())
+}
+
+fn message(args: &SendArgs) -> Result<Value> {
+    let mut message = content(&args.content)?;
+    message.insert("audience".to_owned(), audience(&args.audience));
+    let options = [
+        ("ttl", &args.ttl),
+        ("urgency", &args.urgency),
+        ("topic", &args.topic),
+    ];
+    for (name, value) in options {
+        if let Some(value) = value {
+            message.insert(name.to_owned(), value.as_str().into());
+        }
+    }
+    Ok(message.into())
+}
+
+fn audience(args: &AudienceArgs) -> Value {
+    let mut audience = Map::new();
+    if args.all {
+        audience.insert("all".to_owned(), true.into());
+    }
+    if !args.users.is_empty() {
+        audience.insert("users".to_owned(), json!(args.users));
+    }
+    if !args.subscriptions.is_empty() {
+        audience.insert("subscriptions".to_owned(), json!(args.subscriptions));
+    }
+    audience.into()
+}
+
+fn content(args: &ContentArgs) -> Result<Map<String, Value>> {
+    let (name, value) = match (&args.notification, &args.data) {
+        (Some(text), _) => ("notification", parse("--notification", text)?),
+        (None, Some(text)) => ("data", parse("--data", text)?),
+        (None, None) => ("notification", notification(args)),
+    };
+    let mut content = Map::new();
+    content.insert(name.to_owned(), value);
+    Ok(content)
+}
+
+fn parse(flag: &str, text: &str) -> Result<Value> {
+    serde_json::from_str(text).with_context(|| format!("{flag} is not JSON"))
+}
+
+fn notification(args: &ContentArgs) -> Value {
+    let members = [
+        ("title", &args.title),
+        ("body", &args.body),
+        ("navigate", &args.navigate),
+        ("icon", &args.icon),
+    ];
+    members
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), Value::from(value.as_deref()?))))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+fn wait(api: &ApiClient, id: &str) -> Result<Value> {
+    let mut before = String::new();
+    loop {
+        let message = api.get(&format!("/v1/messages/{id}"))?;
+        let state = message
+            .get("state")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        if matches!(state, "done" | "cancelled" | "failed") {
+            return Ok(message);
+        }
+        let words = in_words(&message);
+        if words != before {
+            output::say(&words);
+            before = words;
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// `done: 12 targeted, 11 accepted, 1 gone`.
+fn in_words(message: &Value) -> String {
+    let state = message.get("state").and_then(Value::as_str).unwrap_or("?");
+    let counts = message.get("counts").and_then(Value::as_object);
+    let counts: Vec<String> = counts
+        .into_iter()
+        .flatten()
+        .filter(|(name, count)| *name == "targeted" || count.as_u64() != Some(0))
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
+    format!("{state}: {}", counts.join(", "))
+}

@@ -1,0 +1,134 @@
+//! The data directory: the folder, and the secrets that are files in it.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use tidings_core::sealing::SealingKey;
+use tidings_http::AdminToken;
+use tidings_webpush::SystemRandomness;
+use zeroize::Zeroizing;
+
+use crate::output;
+
+const SEALING_KEY_FILE: &str = "sealing-key";
+const ADMIN_TOKEN_FILE: &str = "admin-token";
+
+/// A folder that only its owner can look into.
+#[derive(Debug)]
+pub(crate) struct DataDirectory {
+    path: PathBuf,
+}
+
+impl DataDirectory {
+    /// Makes the folder if it is not there.
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder
+            .create(path)
+            .with_context(|| format!("cannot make the data directory {}", path.display()))?;
+        Ok(Self {
+            path: path.to_owned(),
+        })
+    }
+
+    /// A folder that is there already.
+    pub(crate) fn existing(path: &Path) -> Result<Self> {
+        if !tidings_store_sqlite::exists(path) {
+            bail!(
+                "{} is not the data directory of a Tidings server",
+                path.display()
+            );
+        }
+        Ok(Self {
+            path: path.to_owned(),
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The sealing key: the configured one, else the file's, else a new one for a new database.
+    pub(crate) fn sealing_key(&self, configured: Option<SealingKey>) -> Result<SealingKey> {
+        if let Some(key) = configured {
+            return Ok(key);
+        }
+        let path = self.path.join(SEALING_KEY_FILE);
+        if let Some(text) = read_if_there(&path)? {
+            return SealingKey::parse(&text).with_context(|| format!("in {}", path.display()));
+        }
+        if tidings_store_sqlite::exists(&self.path) {
+            // A new key could not open what the lost one sealed.
+            bail!(
+                "{} holds a database but no sealing key: give the one it was made with (setting \
+                 sealing_key), or restore the file {SEALING_KEY_FILE}",
+                self.path.display()
+            );
+        }
+        let key = SealingKey::generate(&SystemRandomness);
+        write_new(&path, &key.expose_base64url())?;
+        Ok(key)
+    }
+
+    /// The admin token: the configured one, else the file's, else a new one.
+    pub(crate) fn admin_token(&self, configured: Option<AdminToken>) -> Result<AdminToken> {
+        if let Some(token) = configured {
+            return Ok(token);
+        }
+        let path = self.path.join(ADMIN_TOKEN_FILE);
+        if let Some(text) = read_if_there(&path)? {
+            return AdminToken::parse(text.trim())
+                .with_context(|| format!("in {}", path.display()));
+        }
+        // 256 random bits, like the sealing key.
+        let text = Zeroizing::new(format!(
+            "tdg_{}",
+            SealingKey::generate(&SystemRandomness)
+                .expose_base64url()
+                .as_str()
+        ));
+        write_new(&path, &text)?;
+        if std::io::stderr().is_terminal() {
+            output::say(&format!(
+                "admin token (also in {}): {}",
+                path.display(),
+                text.as_str()
+            ));
+        } else {
+            tracing::info!("made an admin token: it is in {}", path.display());
+        }
+        Ok(AdminToken::parse(&text)?)
+    }
+
+    /// The text of the admin token's file, for commands on the same machine.
+    pub(crate) fn read_admin_token(path: &Path) -> Result<Option<Zeroizing<String>>> {
+        read_if_there(&path.join(ADMIN_TOKEN_FILE))
+    }
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Zeroizing<String>>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(Zeroizing::new(text.trim().to_owned()))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// Writes a secret to a file that only its owner can read and that was not there before.
+pub(crate) fn write_new(path: &Path, text: &str) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options
+        .open(path)
+        .with_context(|| format!("cannot make the file {}", path.display()))?;
+    writeln!(file, "{}", text.trim_end())
+        .and_then(|()| file.sync_all())
+        .with_context(|| format!("cannot write {}", path.display()))
+}

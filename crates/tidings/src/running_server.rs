@@ -1,0 +1,264 @@
+//! The server put together: store, use cases, engine, HTTP.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tidings_core::application::{
+    Application, ApplicationId, ApplicationName, Applications, PageOrigin, PageUsers,
+};
+use tidings_core::application_server::{ApplicationServer, Parts};
+use tidings_core::clock::{Clock, SystemClock};
+use tidings_core::mac::{MacSecrets, Macs};
+use tidings_core::sealing::Sealer;
+use tidings_core::store::{SetupStore as _, Store};
+use tidings_delivery::engine::{self, Engine, PlannerWake, Policy};
+use tidings_delivery::queue::ChannelQueue;
+use tidings_delivery::transport::{Limits, PushTransport, SystemResolver, client_config};
+use tidings_http::{AdminToken, RouterParts, ServeLimits};
+use tidings_store_sqlite::{Options, SqliteStore};
+use tidings_webpush::{Admission, Contact, Randomness, SystemRandomness};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::data_directory::DataDirectory;
+use crate::settings::{PushSettings, Settings};
+
+/// Tombstones are kept for so long (`docs/api.md`).
+const TOMBSTONES_KEPT: Duration = Duration::from_hours(30 * 24);
+
+/// Idempotency keys are kept for so long (`docs/api.md`).
+const IDEMPOTENCY_KEPT: Duration = Duration::from_hours(24);
+
+/// How often what has been kept long enough is forgotten.
+const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
+
+/// A server that is ready to serve.
+pub(crate) struct RunningServer {
+    listener: TcpListener,
+    address: SocketAddr,
+    router: axum::Router,
+    engine: Engine,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+}
+
+impl RunningServer {
+    /// Opens everything and starts the engine. Nothing is answered before [`Self::serve`].
+    pub(crate) async fn start(settings: Settings) -> Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let randomness: Arc<dyn Randomness> = Arc::new(SystemRandomness);
+        let directory = DataDirectory::create(&settings.data_dir)?;
+        let listener = TcpListener::bind(settings.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", settings.listen))?;
+        let address = listener.local_addr()?;
+        let public_url = match &settings.public_url {
+            Some(url) => url.clone(),
+            None => Url::parse(&format!("http://{address}/"))?,
+        };
+        let sealer = Sealer::new(&directory.sealing_key(settings.sealing_key)?, &[])?;
+        let store = Arc::new(SqliteStore::open(Options {
+            directory: directory.path().to_owned(),
+            sealer: Arc::new(sealer),
+            randomness: Arc::clone(&randomness),
+            now: clock.now(),
+        })?);
+        let macs = store
+            .mac_secrets(MacSecrets::generate(randomness.as_ref()))
+            .await?;
+        let shared = Shared {
+            applications: applications(
+                store.applications().await?,
+                &settings.cors_origins,
+                settings.page_users,
+                &public_url,
+            )?,
+            store,
+            clock,
+            randomness,
+            macs: Arc::new(Macs::new(&macs)),
+            admission: Arc::new(admission(&settings.push)),
+            public_url,
+            planner_wake: PlannerWake::default(),
+        };
+        let server = Arc::new(shared.application_server());
+        server
+            .ensure_vapid_key(ApplicationId::DEFAULT, settings.vapid_key)
+            .await?;
+        let engine = shared.start_engine(&settings.push, settings.contact)?;
+        let router = tidings_http::router(RouterParts {
+            server,
+            admin_token: directory.admin_token(settings.admin_token)?,
+            randomness: Arc::clone(&shared.randomness),
+            demo: settings.demo,
+        });
+        Ok(Self {
+            listener,
+            address,
+            router,
+            engine,
+            store: shared.store,
+            clock: shared.clock,
+        })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` is cancelled, then drains.
+    pub(crate) async fn serve(self, stop: CancellationToken) {
+        tracing::info!("listening on http://{}", self.address);
+        let serving = tidings_http::serve(
+            self.listener,
+            self.router,
+            stop.clone(),
+            ServeLimits::default(),
+        );
+        tokio::join!(serving, sweep(self.store, self.clock, stop));
+        self.engine.shutdown().await;
+        tracing::info!("stopped");
+    }
+}
+
+/// What several parts of the server use.
+struct Shared {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    randomness: Arc<dyn Randomness>,
+    macs: Arc<Macs>,
+    admission: Arc<Admission>,
+    applications: Applications,
+    public_url: Url,
+    planner_wake: PlannerWake,
+}
+
+impl Shared {
+    fn application_server(&self) -> ApplicationServer {
+        ApplicationServer::new(Parts {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            randomness: Arc::clone(&self.randomness),
+            macs: Arc::clone(&self.macs),
+            admission: Arc::clone(&self.admission),
+            applications: self.applications.clone(),
+            public_url: self.public_url.clone(),
+            planner: Arc::new(self.planner_wake.clone()),
+        })
+    }
+
+    fn start_engine(&self, push: &PushSettings, contact: Option<Contact>) -> Result<Engine> {
+        let transport = PushTransport::new(
+            Arc::clone(&self.admission),
+            client_config(push.extra_ca.as_deref())?,
+            Arc::new(SystemResolver::default()),
+            Limits::default(),
+        );
+        let parts = engine::Parts {
+            store: Arc::clone(&self.store),
+            queue: Arc::new(ChannelQueue::default()),
+            transport: Arc::new(transport),
+            clock: Arc::clone(&self.clock),
+            randomness: Arc::clone(&self.randomness),
+            macs: Arc::clone(&self.macs),
+            applications: self.applications.clone(),
+            contact: choose_contact(contact, &self.public_url),
+            public_url: self.public_url.clone(),
+            planner_wake: self.planner_wake.clone(),
+        };
+        Ok(Engine::start(parts, Policy::default()))
+    }
+}
+
+fn admission(push: &PushSettings) -> Admission {
+    Admission::new()
+        .with_hosts(push.hosts.iter().cloned())
+        .with_networks(push.allow_networks.iter().copied())
+        .with_insecure(push.allow_insecure)
+}
+
+/// The applications of the store; the settings are those of the default one.
+fn applications(
+    stored: Vec<(ApplicationId, ApplicationName)>,
+    cors_origins: &[PageOrigin],
+    page_users: PageUsers,
+    public_url: &Url,
+) -> Result<Applications> {
+    // The first origin that pages come from is the site; without one it is this server.
+    let site = cors_origins.first().and_then(PageOrigin::to_url);
+    let site_url = site.unwrap_or_else(|| public_url.clone());
+    let all = stored.into_iter().map(|(id, name)| {
+        let is_default = id == ApplicationId::DEFAULT;
+        Application {
+            id,
+            name,
+            cors_origins: if is_default {
+                cors_origins.to_vec()
+            } else {
+                Vec::new()
+            },
+            page_users: if is_default {
+                page_users
+            } else {
+                PageUsers::default()
+            },
+            site_url: site_url.clone(),
+        }
+    });
+    let applications = Applications::new(all);
+    applications
+        .by_id(ApplicationId::DEFAULT)
+        .context("the default application is missing")?;
+    Ok(applications)
+}
+
+/// The configured contact, else this server's address if the public can reach it.
+fn choose_contact(configured: Option<Contact>, public_url: &Url) -> Option<Contact> {
+    let own = || {
+        let is_https = public_url.scheme() == "https";
+        is_https
+            .then(|| Contact::parse(public_url.as_str()).ok())
+            .flatten()
+    };
+    let contact = configured.or_else(own);
+    if contact.is_none() {
+        tracing::warn!(
+            "no contact is set, so Apple's push service will refuse all messages: set `contact` \
+             (TIDINGS_CONTACT) to a mailto: or https: address where push services can reach you"
+        );
+    }
+    contact
+}
+
+async fn sweep(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    loop {
+        let now = clock.now();
+        match store
+            .sweep(now.minus(TOMBSTONES_KEPT), now.minus(IDEMPOTENCY_KEPT))
+            .await
+        {
+            Ok(swept) => tracing::debug!(?swept, "forgot what had been kept long enough"),
+            Err(error) => tracing::error!(%error, "old rows could not be deleted"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP_INTERVAL) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// A token for a server that lives no longer than the command.
+pub(crate) fn throw_away_admin_token(randomness: &dyn Randomness) -> Result<(String, AdminToken)> {
+    use std::fmt::Write as _;
+    let mut bytes = [0; 16];
+    randomness.fill(&mut bytes);
+    let mut text = "tdg_".to_owned();
+    for byte in bytes {
+        write!(text, "{byte:02x}")?;
+    }
+    let token = AdminToken::parse(&text)?;
+    Ok((text, token))
+}
