@@ -1,0 +1,36 @@
+# Two commands to begin with: `make demo` and `make test`. Both do all of their set-up.
+
+CARGO ?= cargo
+
+.PHONY: demo test test-rust test-sdk seeded-faults tools lint help
+
+help: ## What there is
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/'
+
+demo: ## Run server, local push service and demo page; says what to do next
+	$(CARGO) run --locked -p tidings -- demo $(DEMO_ARGS)
+
+test: tools test-rust test-sdk seeded-faults ## Install what the tests need where possible, and run all of them
+
+tools: ## Install Firefox, Chromium, Node.js and OpenSSL for the tests (Debian, as root or with sudo)
+	./scripts/install-test-tools
+
+test-rust: ## Rust: units, stores, API snapshots, whole processes, real Firefox
+	$(CARGO) build --locked --workspace --all-targets
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	    $(CARGO) nextest run --locked --workspace; \
+	else \
+	    $(CARGO) test --locked --workspace --all-targets; \
+	fi
+	$(CARGO) test --locked --workspace --doc
+
+test-sdk: ## Browser SDK: types, and the service worker in Chromium
+	cd sdk && npm ci --no-audit --no-fund && npm test
+
+seeded-faults: ## Prove that the store's tests fail when the store is wrong
+	$(CARGO) run --locked -p xtask -- seeded-faults
+
+lint: ## Format and lints, as CI runs them
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
