@@ -16,12 +16,15 @@ use crate::stage::Stage;
 
 mod bidi;
 mod browser;
+#[path = "../support/http.rs"]
 mod http;
+#[path = "../support/process.rs"]
 mod process;
 mod sender;
 mod servers;
 mod site;
 mod stage;
+#[path = "../support/wait.rs"]
 mod wait;
 
 #[tokio::test]

@@ -112,6 +112,10 @@ impl Process {
     pub(crate) fn log(&self) -> Log {
         self.output.clone()
     }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
 }
 
 impl Drop for Process {
@@ -121,8 +125,9 @@ impl Drop for Process {
         let _ = self.child.wait();
         if !self.ended {
             eprintln!(
-                "--- last words of {} ---\n{}",
+                "--- last words of {} (process {}) ---\n{}",
                 self.name,
+                self.id(),
                 self.output.tail()
             );
         }
@@ -155,9 +160,14 @@ impl Log {
         });
     }
 
+    /// All lines so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.0.borrow().lines.clone()
+    }
+
     fn tail(&self) -> String {
-        let written = self.0.borrow();
-        let first = written.lines.len().saturating_sub(TAIL_LINES);
-        written.lines[first..].join("\n")
+        let lines = self.lines();
+        let first = lines.len().saturating_sub(TAIL_LINES);
+        lines[first..].join("\n")
     }
 }
