@@ -17,6 +17,7 @@ pub(crate) fn prefers_json(headers: &HeaderMap) -> bool {
             .flat_map(|value| value.split(','))
             .filter_map(|range| read(range, subtype))
             .max_by_key(|(_, exactness)| *exactness)
+            .filter(|(quality, _)| *quality > 0)
             .unwrap_or((0, 0))
     };
     wish("json") > wish("octet-stream")

@@ -4,6 +4,7 @@
 pub(crate) mod body;
 pub(crate) mod caller;
 pub(crate) mod idempotency;
+pub(crate) mod object;
 pub(crate) mod patch;
 pub(crate) mod path;
 pub(crate) mod query;

@@ -1,5 +1,6 @@
 //! Everything that can go wrong, and the one place that says how it is answered.
 
+mod causes;
 pub(crate) mod document;
 pub(crate) mod types;
 
@@ -8,11 +9,10 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use http::header::{HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue};
-use tidings_core::application_server::{
-    AcceptError, OwnSubscriptionError, RegisterError, TestError, VapidKeyError,
-};
+use tidings_core::content::PayloadTooLarge;
 use tidings_core::store::StoreError;
 use tidings_core::subscription::SubscriptionState;
+use tidings_webpush::MAX_PLAINTEXT_BYTES;
 
 use crate::extract::body::MAX_BODY_BYTES;
 use crate::problem::document::{InputError, PendingProblem};
@@ -76,7 +76,7 @@ pub(crate) enum ApiError {
     /// There is no active key.
     NoActiveVapidKey,
     /// The message does not fit.
-    PayloadTooLarge(tidings_core::content::PayloadTooLarge),
+    PayloadTooLarge(PayloadTooLarge),
     /// The idempotency key was used with another body.
     IdempotencyKeyReused,
     /// Too soon for another test notification.
@@ -125,13 +125,7 @@ impl ApiError {
             Self::InvalidHeader { name, what } => {
                 Answer::new(Type::InvalidHeader, format!("{name}: {what}"))
             }
-            Self::InvalidQuery(errors) => Answer {
-                errors,
-                ..Answer::new(
-                    Type::InvalidQuery,
-                    "`errors` says what is wrong with which parameter.",
-                )
-            },
+            Self::InvalidQuery(errors) => Answer::listing(Type::InvalidQuery, errors),
             Self::BodyInterrupted => Answer::new(
                 Type::BodyInterrupted,
                 "The connection ended before the body did. Send the request again.",
@@ -150,13 +144,7 @@ impl ApiError {
                 Type::UnsupportedMediaType,
                 format!("Send the body as `Content-Type: {wanted}`, without `Content-Encoding`."),
             ),
-            Self::InvalidInput(errors) => Answer {
-                errors,
-                ..Answer::new(
-                    Type::InvalidInput,
-                    "`errors` says what is wrong, and where.",
-                )
-            },
+            Self::InvalidInput(errors) => Answer::listing(Type::InvalidInput, errors),
             Self::Unauthorized { shown } => Answer::new(
                 Type::Unauthorized,
                 if shown {
@@ -244,7 +232,12 @@ impl ApiError {
             ),
             Self::PayloadTooLarge(error) => Answer::new(
                 Type::PayloadTooLarge,
-                format!("Shorten the message: {error}, Tidings' own members included."),
+                format!(
+                    "The message is {} octets too large: at most {MAX_PLAINTEXT_BYTES} can be \
+                     encrypted, and in a notification or `data` Tidings' own members count as \
+                     well. Shorten it.",
+                    error.over_by,
+                ),
             ),
             Self::IdempotencyKeyReused => Answer::new(
                 Type::IdempotencyKeyReused,
@@ -302,6 +295,15 @@ impl Answer {
         }
     }
 
+    /// Tells what is wrong with which part of the input.
+    fn listing(kind: ProblemType, errors: Vec<InputError>) -> Self {
+        let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        Self {
+            errors,
+            ..Self::new(kind, told.join("; "))
+        }
+    }
+
     /// Tells nothing but the request's id.
     fn silent(kind: ProblemType) -> Self {
         Self {
@@ -330,77 +332,5 @@ impl Answer {
     fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
-    }
-}
-
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<RegisterError> for ApiError {
-    fn from(error: RegisterError) -> Self {
-        match error {
-            RegisterError::NotAdmitted(reason) => Self::input("/endpoint", reason.to_string()),
-            RegisterError::OtherKeys => Self::EndpointTaken,
-            RegisterError::UserNotProved => Self::UserNotProved,
-            RegisterError::UnknownVapidKey(_) => Self::input(
-                "/vapid_key",
-                "the application has no such key in use: give the `id` that came with the public \
-                 key, or leave it out",
-            ),
-            RegisterError::NoEncoding => Self::input(
-                "/encodings",
-                "must contain `aes128gcm`: messages to a browser without it cannot be encrypted",
-            ),
-            RegisterError::NoActiveKey => Self::NoActiveVapidKey,
-            RegisterError::Store(error) => Self::Store(error),
-        }
-    }
-}
-
-impl From<OwnSubscriptionError> for ApiError {
-    fn from(error: OwnSubscriptionError) -> Self {
-        match error {
-            OwnSubscriptionError::NotYours => Self::NotYourSubscription,
-            OwnSubscriptionError::UserNotProved => Self::UserNotProved,
-            OwnSubscriptionError::Store(error) => Self::Store(error),
-        }
-    }
-}
-
-impl From<TestError> for ApiError {
-    fn from(error: TestError) -> Self {
-        match error {
-            TestError::Own(error) => error.into(),
-            TestError::TooSoon { wait } => Self::TestTooSoon { wait },
-            TestError::NotActive(state) => Self::SubscriptionNotActive(state),
-            TestError::Accept(error) => error.into(),
-        }
-    }
-}
-
-impl From<AcceptError> for ApiError {
-    fn from(error: AcceptError) -> Self {
-        match error {
-            AcceptError::Notification(error) => {
-                Self::input(format!("/notification{}", error.pointer), error.what)
-            }
-            AcceptError::TooLarge(error) => Self::PayloadTooLarge(error),
-            AcceptError::IdempotencyKeyReused => Self::IdempotencyKeyReused,
-            AcceptError::Store(error) => Self::Store(error),
-        }
-    }
-}
-
-impl From<VapidKeyError> for ApiError {
-    fn from(error: VapidKeyError) -> Self {
-        match error {
-            VapidKeyError::Unknown(_) => Self::VapidKeyNotFound,
-            VapidKeyError::IsActive => Self::VapidKeyActive,
-            VapidKeyError::NotMade(error) => Self::Internal(error.to_string()),
-            VapidKeyError::Store(error) => Self::Store(error),
-        }
     }
 }

@@ -50,61 +50,51 @@ fn generated() -> OpenApi {
 
 /// Adds what no attribute of a handler can say, or what every one would have to repeat.
 fn complete(document: &mut Value) {
-    insert(
-        document,
-        "/components",
-        "securitySchemes",
-        json!({
-            "admin_token": {
-                "type": "http",
-                "scheme": "bearer",
-                "description": "The server's admin token.",
-            },
-            "subscription_token": {
-                "type": "http",
-                "scheme": "bearer",
-                "description": "The token that came with the subscription's id.",
-            },
-        }),
-    );
-    insert(
-        document,
-        "/components/schemas/MessageBody",
-        "oneOf",
-        json!([
-            {"required": ["notification"]},
-            {"required": ["data"]},
-            {"required": ["payload_base64"]},
-        ]),
-    );
-    insert(
-        document,
-        "/components/schemas/MessageBody",
-        "dependentRequired",
-        json!({
-            "app_badge": ["notification"],
-        }),
-    );
-    insert(
-        document,
-        "/components/schemas/AudienceBody/properties/all",
-        "const",
-        json!(true),
-    );
-    insert(
-        document,
-        "/components/schemas/Notification",
-        "dependentRequired",
-        json!({
-            "renotify": ["tag"],
-        }),
-    );
-    insert(
-        document,
-        "/components/schemas/Ttl/oneOf/0",
-        "maximum",
-        json!(MAX_TTL.as_secs()),
-    );
+    let token =
+        |description: &str| json!({"type": "http", "scheme": "bearer", "description": description});
+    let tokens = json!({
+        "admin_token": token("The server's admin token."),
+        "subscription_token": token("The token that came with the subscription's id."),
+    });
+    let one_content = json!([
+        {"required": ["notification"]},
+        {"required": ["data"]},
+        {"required": ["payload_base64"]},
+    ]);
+    let subscription = json!("^sub_[0-9a-f]{32}$");
+    for (pointer, name, value) in [
+        ("", "securitySchemes", tokens),
+        ("/schemas/NewMessage", "oneOf", one_content),
+        (
+            "/schemas/NewMessage",
+            "dependentRequired",
+            json!({"app_badge": ["notification"]}),
+        ),
+        ("/schemas/Audience/properties/all", "const", json!(true)),
+        (
+            "/schemas/Audience/properties/subscriptions/items",
+            "pattern",
+            subscription,
+        ),
+        (
+            "/schemas/Audience/properties/users/items",
+            "minLength",
+            json!(1),
+        ),
+        (
+            "/schemas/Audience/properties/users/items",
+            "maxLength",
+            json!(128),
+        ),
+        (
+            "/schemas/Notification",
+            "dependentRequired",
+            json!({"renotify": ["tag"]}),
+        ),
+        ("/schemas/Ttl/oneOf/0", "maximum", json!(MAX_TTL.as_secs())),
+    ] {
+        insert(document, &format!("/components{pointer}"), name, value);
+    }
     for operation in operations(document) {
         complete_operation(operation);
     }

@@ -166,12 +166,39 @@ fn refusal(pointer: &str, error: &serde_json::Error) -> ApiError {
     match error.classify() {
         Category::Data => {
             let place = format!(" at line {} column {}", error.line(), error.column());
-            ApiError::input(pointer, what.strip_suffix(&place).unwrap_or(&what))
+            ApiError::input(pointer, plainly(what.strip_suffix(&place).unwrap_or(&what)))
         }
         Category::Syntax | Category::Eof | Category::Io => {
             ApiError::InvalidJson(format!("The parser says: {what}."))
         }
     }
+}
+
+/// The words of JSON for the words of Rust, at the two places where serde puts them.
+fn plainly(what: &str) -> String {
+    const BEGINNINGS: &[(&str, &str)] = &[
+        ("unknown field ", "unknown member "),
+        ("missing field ", "missing member "),
+        ("duplicate field ", "repeated member "),
+        ("invalid type: map, ", "invalid type: object, "),
+        ("invalid type: sequence, ", "invalid type: list, "),
+    ];
+    const ENDS: &[(&str, &str)] = &[
+        ("expected a sequence", "expected a list"),
+        ("expected a string", "expected text"),
+        ("expected a boolean", "expected true or false"),
+        (
+            "expected u64",
+            "expected a whole number that is not negative",
+        ),
+    ];
+    let begins = |(rust, json): &(&str, &str)| Some(format!("{json}{}", what.strip_prefix(rust)?));
+    let what = BEGINNINGS
+        .iter()
+        .find_map(begins)
+        .unwrap_or_else(|| what.to_owned());
+    let ends = |(rust, json): &(&str, &str)| Some(format!("{}{json}", what.strip_suffix(rust)?));
+    ENDS.iter().find_map(ends).unwrap_or(what)
 }
 
 /// A JSON Pointer (RFC 6901) from the way a value was reached.

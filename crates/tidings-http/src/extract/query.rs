@@ -36,7 +36,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
             .collect();
         let deserializer = serde_json::Value::Object(object);
         let read = serde_path_to_error::deserialize(deserializer).map_err(|error| {
-            ApiError::query(&error.path().to_string(), error.inner().to_string())
+            let what = error.inner().to_string();
+            ApiError::query(
+                &error.path().to_string(),
+                what.replacen("unknown field", "unknown parameter", 1),
+            )
         })?;
         Ok(Self(read))
     }

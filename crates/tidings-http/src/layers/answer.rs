@@ -88,3 +88,42 @@ fn log(response: &Response, duration: Duration) {
     span.record("duration_ms", duration_ms);
     tracing::debug!("answered with {status} after {duration_ms} ms");
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use http_body_util::BodyExt as _;
+    use serde_json::{Value, json};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_answered_like_any_fault_of_ours() {
+        #[expect(clippy::unused_async, reason = "what a handler is")]
+        async fn fail() -> &'static str {
+            panic!("with a secret")
+        }
+        let router = Router::new().route("/", get(fail)).layer(from_fn(
+            async |request: Request, next: Next| answer(request, next, "req_1").await,
+        ));
+        let request = Request::new(Body::empty());
+        let (head, body) = router.oneshot(request).await.unwrap().into_parts();
+        assert_eq!(head.status, 500);
+        assert_eq!(head.headers["x-request-id"], "req_1");
+        let body: Value =
+            serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap();
+        assert_eq!(
+            body,
+            json!({
+                "type": "urn:tidings:problem:internal",
+                "title": "The server failed",
+                "status": 500,
+                "instance": "req_1",
+            })
+        );
+    }
+}

@@ -1,5 +1,7 @@
 //! Problem documents (RFC 9457).
 
+use std::fmt;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::header::CONTENT_TYPE;
@@ -65,6 +67,16 @@ impl InputError {
             parameter: Some(name.to_owned()),
             detail: detail.into(),
         }
+    }
+}
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.pointer.as_deref().or(self.parameter.as_deref());
+        let place = place
+            .filter(|place| !place.is_empty())
+            .unwrap_or("the body");
+        write!(f, "{place}: {}", self.detail)
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) struct List<T> {
     /// The entries.
     items: Vec<T>,
     /// The `cursor` to ask for the next part with; `null` at the end.
+    #[schema(required)]
     next: Option<String>,
 }
 

@@ -25,6 +25,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 
 /// An accepted message.
 #[derive(Serialize, ToSchema)]
+#[schema(as = AcceptedMessage)]
 pub(crate) struct AcceptedView {
     /// The message's id.
     #[schema(pattern = "^msg_[0-9a-f]{32}$")]
@@ -45,6 +46,7 @@ impl AcceptedView {
 
 /// A message and what became of it.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Message)]
 pub(crate) struct MessageView {
     /// Its id.
     #[schema(pattern = "^msg_[0-9a-f]{32}$")]
@@ -59,6 +61,7 @@ pub(crate) struct MessageView {
     #[schema(value_type = document::Urgency)]
     urgency: &'static str,
     /// Which undelivered message it replaces.
+    #[schema(required)]
     topic: Option<String>,
     /// When it was accepted.
     #[schema(format = DateTime)]
@@ -67,13 +70,14 @@ pub(crate) struct MessageView {
     #[schema(format = DateTime)]
     due_at: String,
     /// When its last outcome was recorded.
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, required)]
     done_at: Option<String>,
 }
 
 /// How many deliveries had which outcome: `targeted` is the sum of `pending` and all other outcomes
 /// at any instant. Then what browsers reported.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Counts)]
 pub(crate) struct CountsView {
     /// Deliveries in all, as far as the audience has been walked.
     targeted: u64,

@@ -11,6 +11,7 @@ use tidings_webpush::{AuthSecret, PushResource, Subscription, UserAgentPublicKey
 use utoipa::ToSchema;
 
 use crate::extract::body::escape;
+use crate::extract::object::Object;
 use crate::extract::patch::Patch;
 use crate::extract::text::Text;
 use crate::problem::ApiError;
@@ -18,14 +19,16 @@ use crate::problem::ApiError;
 /// `PushSubscription.toJSON()` as the browser gives it, with members of Tidings beside it. Members
 /// that a browser adds are ignored. What is left out stays as it was, if the subscription is known.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = Registration)]
 pub(crate) struct RegistrationBody {
     /// The push resource.
     #[schema(value_type = String, format = "uri", max_length = 2048)]
     endpoint: Text<PushResource>,
-    keys: SubscriptionKeys,
+    #[schema(value_type = SubscriptionKeys)]
+    keys: Object<SubscriptionKeys>,
     /// What the application knows: a flat object of texts, numbers, booleans and lists of texts.
     #[schema(value_type = Option<crate::api::document::Attributes>)]
-    attributes: Option<Map<String, Value>>,
+    attributes: Option<Object<Map<String, Value>>>,
     /// The user agent's language (BCP 47). One that is not valid is not kept.
     locale: Option<String>,
     /// The user agent's time zone (IANA). An unknown one is kept and treated as UTC.
@@ -57,7 +60,7 @@ struct SubscriptionKeys {
 impl RegistrationBody {
     pub(crate) fn into_request(self, said: Said) -> Result<RegistrationRequest, ApiError> {
         refuse_user_token(self.user_token.as_deref(), said)?;
-        let (Text(p256dh), Text(auth)) = (self.keys.p256dh, self.keys.auth);
+        let (Text(p256dh), Text(auth)) = (self.keys.0.p256dh, self.keys.0.auth);
         Ok(RegistrationRequest {
             subscription: Subscription {
                 push_resource: self.endpoint.0,
@@ -78,11 +81,12 @@ impl RegistrationBody {
 /// What is left out stays as it is; `null` clears.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = SubscriptionChange)]
 pub(crate) struct ChangeBody {
     /// All of the attributes: those that are not named here are removed.
     #[serde(default)]
     #[schema(value_type = Option<crate::api::document::Attributes>)]
-    attributes: Patch<Map<String, Value>>,
+    attributes: Patch<Object<Map<String, Value>>>,
     /// The user agent's language (BCP 47). One that is not valid is not kept.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
@@ -118,6 +122,7 @@ impl ChangeBody {
 
 /// A registered subscription.
 #[derive(Serialize, ToSchema)]
+#[schema(as = RegisteredSubscription)]
 pub(crate) struct RegisteredView {
     /// The subscription's id.
     #[schema(pattern = "^sub_[0-9a-f]{32}$")]
@@ -143,7 +148,7 @@ fn refuse_user_token(token: Option<&str>, said: Said) -> Result<(), ApiError> {
     }
 }
 
-fn read_attributes(object: &Map<String, Value>) -> Result<Attributes, ApiError> {
+fn read_attributes(Object(object): &Object<Map<String, Value>>) -> Result<Attributes, ApiError> {
     Attributes::from_json(object).map_err(|error| {
         let below = error.name.map(|name| format!("/{}", escape(&name)));
         let below = below.unwrap_or_default();

@@ -24,6 +24,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 
 /// A subscription.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Subscription)]
 pub(crate) struct SubscriptionView {
     /// Its id.
     #[schema(pattern = "^sub_[0-9a-f]{32}$")]
@@ -41,13 +42,16 @@ pub(crate) struct SubscriptionView {
     #[schema(example = "aes128gcm")]
     encoding: &'static str,
     /// The application's own id of the person.
+    #[schema(required)]
     user: Option<String>,
     /// What the application knows.
     #[schema(value_type = document::Attributes)]
     attributes: Map<String, Value>,
     /// The user agent's language (BCP 47).
+    #[schema(required)]
     locale: Option<String>,
     /// The user agent's time zone (IANA).
+    #[schema(required)]
     timezone: Option<String>,
     /// When it was registered first.
     #[schema(format = DateTime)]

@@ -23,6 +23,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 
 /// A VAPID key without its private half.
 #[derive(Serialize, ToSchema)]
+#[schema(as = VapidKey)]
 pub(crate) struct VapidKeyView {
     /// Its id.
     #[schema(pattern = "^key_[0-9a-f]{32}$")]

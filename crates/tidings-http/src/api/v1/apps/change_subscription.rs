@@ -8,6 +8,7 @@ use tidings_core::id::SubscriptionId;
 use crate::api::v1::registration::ChangeBody;
 use crate::extract::body::Json;
 use crate::extract::caller::ShownToken;
+use crate::extract::object::Object;
 use crate::extract::path::{App, Id};
 use crate::problem::ApiError;
 use crate::state::AppState;
@@ -36,7 +37,7 @@ pub(crate) async fn change(
     App(application): App,
     Id(id): Id<SubscriptionId>,
     token: ShownToken,
-    Json(body): Json<ChangeBody>,
+    Json(Object(body)): Json<Object<ChangeBody>>,
 ) -> Result<StatusCode, ApiError> {
     let change = body.into_change(Said::ByPage)?;
     state

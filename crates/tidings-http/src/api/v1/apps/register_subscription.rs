@@ -6,6 +6,7 @@ use tidings_core::application_server::Said;
 
 use crate::api::v1::registration::{RegisteredView, RegistrationBody};
 use crate::extract::body::Json;
+use crate::extract::object::Object;
 use crate::extract::path::App;
 use crate::problem::ApiError;
 use crate::state::AppState;
@@ -30,7 +31,7 @@ use crate::state::AppState;
 pub(crate) async fn register(
     State(state): State<AppState>,
     App(application): App,
-    Json(body): Json<RegistrationBody>,
+    Json(Object(body)): Json<Object<RegistrationBody>>,
 ) -> Result<(StatusCode, Json<RegisteredView>), ApiError> {
     let request = body.into_request(Said::ByPage)?;
     let registered = state

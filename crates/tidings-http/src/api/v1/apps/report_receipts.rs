@@ -10,6 +10,7 @@ use tidings_core::receipt::{MAX_RECEIPTS, Receipt, ReceiptEvent};
 use utoipa::ToSchema;
 
 use crate::extract::body::JsonOrPlain;
+use crate::extract::object::Object;
 use crate::extract::path::App;
 use crate::extract::text::{ActionName, Text};
 use crate::problem::ApiError;
@@ -18,6 +19,7 @@ use crate::state::AppState;
 /// What happened to a notification.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Receipt)]
 pub(crate) struct ReceiptBody {
     /// The message it showed.
     #[schema(value_type = String, pattern = "^msg_[0-9a-f]{32}$")]
@@ -59,7 +61,7 @@ pub(crate) struct ReceiptBody {
 pub(crate) async fn report(
     State(state): State<AppState>,
     App(application): App,
-    JsonOrPlain(receipts): JsonOrPlain<Vec<ReceiptBody>>,
+    JsonOrPlain(receipts): JsonOrPlain<Vec<Object<ReceiptBody>>>,
 ) -> Result<StatusCode, ApiError> {
     if receipts.len() > MAX_RECEIPTS {
         return Err(ApiError::input(
@@ -69,7 +71,7 @@ pub(crate) async fn report(
     }
     let reported = receipts
         .into_iter()
-        .map(ReceiptBody::into_reported)
+        .map(|Object(receipt)| receipt.into_reported())
         .collect();
     state
         .server()

@@ -19,6 +19,7 @@ const CACHE_CONTROL: &str = "public, max-age=60";
 
 /// A VAPID public key.
 #[derive(Serialize, ToSchema)]
+#[schema(as = VapidPublicKey)]
 pub(crate) struct VapidPublicKeyView {
     /// 65 octets in base64url.
     key: String,

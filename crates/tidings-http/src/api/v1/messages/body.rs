@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use crate::api::document;
 use crate::api::v1::messages::notification::Notification;
 use crate::api::v1::messages::ttl::TtlMember;
+use crate::extract::object::Object;
 use crate::extract::patch::present;
 use crate::extract::text::Text;
 use crate::problem::ApiError;
@@ -33,12 +34,14 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// What to send to whom: exactly one of `notification`, `data` and `payload_base64`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewMessage)]
 pub(crate) struct MessageBody {
-    audience: AudienceBody,
+    #[schema(value_type = AudienceBody)]
+    audience: Object<AudienceBody>,
     /// A notification that every browser shows, with the web's own names.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Notification, required = false)]
-    notification: Option<Map<String, Value>>,
+    notification: Option<Object<Map<String, Value>>>,
     /// The number on the app's icon. Goes with `notification`.
     #[schema(minimum = 0)]
     app_badge: Option<u64>,
@@ -65,7 +68,7 @@ pub(crate) struct MessageBody {
 /// Who gets it: one or several of these members, then the union of them.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(min_properties = 1)]
+#[schema(as = Audience, min_properties = 1)]
 pub(crate) struct AudienceBody {
     /// Everybody.
     #[serde(default, deserialize_with = "present")]
@@ -87,9 +90,9 @@ impl MessageBody {
         idempotency: Option<IdempotencyKey>,
     ) -> Result<MessageRequest, ApiError> {
         Ok(MessageRequest {
-            audience: self.audience.into_audience()?,
+            audience: self.audience.0.into_audience()?,
             content: read_content(
-                self.notification,
+                self.notification.map(|Object(members)| members),
                 self.app_badge,
                 self.data,
                 self.payload_base64.as_deref(),

@@ -8,6 +8,7 @@ use crate::api::v1::messages::body::MessageBody;
 use crate::extract::body::{Json, JsonText};
 use crate::extract::caller::BackEnd;
 use crate::extract::idempotency::Idempotency;
+use crate::extract::object::Object;
 use crate::problem::ApiError;
 use crate::state::AppState;
 
@@ -36,7 +37,7 @@ pub(crate) async fn send(
     idempotency: Idempotency,
     text: JsonText,
 ) -> Result<(StatusCode, Json<AcceptedView>), ApiError> {
-    let body: MessageBody = text.parse()?;
+    let Object(body) = text.parse::<Object<MessageBody>>()?;
     let request = body.into_request(idempotency.for_body(&text))?;
     let accepted = state.server().accept_message(&application, request).await?;
     Ok((StatusCode::ACCEPTED, Json(AcceptedView::new(&accepted))))

@@ -8,6 +8,7 @@ use crate::api::v1::registration::ChangeBody;
 use crate::api::v1::subscriptions::SubscriptionView;
 use crate::extract::body::Json;
 use crate::extract::caller::BackEnd;
+use crate::extract::object::Object;
 use crate::extract::path::Id;
 use crate::problem::ApiError;
 use crate::state::AppState;
@@ -31,7 +32,7 @@ pub(crate) async fn change(
     State(state): State<AppState>,
     BackEnd { application }: BackEnd,
     Id(id): Id<SubscriptionId>,
-    Json(body): Json<ChangeBody>,
+    Json(Object(body)): Json<Object<ChangeBody>>,
 ) -> Result<Json<SubscriptionView>, ApiError> {
     let change = body.into_change(Said::ByBackEnd)?;
     let changed = state

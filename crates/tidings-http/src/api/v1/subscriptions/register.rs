@@ -7,6 +7,7 @@ use tidings_core::application_server::Said;
 use crate::api::v1::registration::{RegisteredView, RegistrationBody};
 use crate::extract::body::Json;
 use crate::extract::caller::BackEnd;
+use crate::extract::object::Object;
 use crate::problem::ApiError;
 use crate::state::AppState;
 
@@ -29,7 +30,7 @@ use crate::state::AppState;
 pub(crate) async fn register(
     State(state): State<AppState>,
     BackEnd { application }: BackEnd,
-    Json(body): Json<RegistrationBody>,
+    Json(Object(body)): Json<Object<RegistrationBody>>,
 ) -> Result<(StatusCode, Json<RegisteredView>), ApiError> {
     let request = body.into_request(Said::ByBackEnd)?;
     let registered = state

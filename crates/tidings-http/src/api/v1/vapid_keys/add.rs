@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::api::v1::vapid_keys::VapidKeyView;
 use crate::extract::body::Json;
 use crate::extract::caller::BackEnd;
+use crate::extract::object::Object;
 use crate::extract::patch::present;
 use crate::problem::ApiError;
 use crate::state::AppState;
@@ -17,6 +18,7 @@ use crate::state::AppState;
 /// Which key to keep.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewVapidKey)]
 pub(crate) struct VapidKeyBody {
     /// The private key as the text of a PEM file or a JWK, or in base64url. If left out, a new key
     /// is made.
@@ -49,7 +51,7 @@ impl<'de> Deserialize<'de> for PrivateKeyText {
 pub(crate) async fn add(
     State(state): State<AppState>,
     BackEnd { application }: BackEnd,
-    Json(body): Json<VapidKeyBody>,
+    Json(Object(body)): Json<Object<VapidKeyBody>>,
 ) -> Result<(StatusCode, Json<VapidKeyView>), ApiError> {
     let imported = body.private_key.map(|PrivateKeyText(text)| {
         VapidKey::from_key_file(text.as_bytes())

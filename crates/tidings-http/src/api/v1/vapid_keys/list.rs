@@ -13,6 +13,7 @@ use crate::state::AppState;
 
 /// A VAPID key and its use.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ListedVapidKey)]
 pub(crate) struct ListedVapidKeyView {
     #[serde(flatten)]
     key: VapidKeyView,

@@ -1,0 +1,80 @@
+//! How the errors of use cases become ours.
+
+use tidings_core::application_server::{
+    AcceptError, OwnSubscriptionError, RegisterError, TestError, VapidKeyError,
+};
+use tidings_core::store::StoreError;
+
+use crate::problem::ApiError;
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<RegisterError> for ApiError {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::NotAdmitted(reason) => Self::input("/endpoint", reason.to_string()),
+            RegisterError::OtherKeys => Self::EndpointTaken,
+            RegisterError::UserNotProved => Self::UserNotProved,
+            RegisterError::UnknownVapidKey(_) => Self::input(
+                "/vapid_key",
+                "the application has no such key in use: give the `id` that came with the public \
+                 key, or leave it out",
+            ),
+            RegisterError::NoEncoding => Self::input(
+                "/encodings",
+                "must contain `aes128gcm`: messages to a browser without it cannot be encrypted",
+            ),
+            RegisterError::NoActiveKey => Self::NoActiveVapidKey,
+            RegisterError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<OwnSubscriptionError> for ApiError {
+    fn from(error: OwnSubscriptionError) -> Self {
+        match error {
+            OwnSubscriptionError::NotYours => Self::NotYourSubscription,
+            OwnSubscriptionError::UserNotProved => Self::UserNotProved,
+            OwnSubscriptionError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<TestError> for ApiError {
+    fn from(error: TestError) -> Self {
+        match error {
+            TestError::Own(error) => error.into(),
+            TestError::TooSoon { wait } => Self::TestTooSoon { wait },
+            TestError::NotActive(state) => Self::SubscriptionNotActive(state),
+            TestError::Accept(error) => error.into(),
+        }
+    }
+}
+
+impl From<AcceptError> for ApiError {
+    fn from(error: AcceptError) -> Self {
+        match error {
+            AcceptError::Notification(error) => {
+                Self::input(format!("/notification{}", error.pointer), error.what)
+            }
+            AcceptError::TooLarge(error) => Self::PayloadTooLarge(error),
+            AcceptError::IdempotencyKeyReused => Self::IdempotencyKeyReused,
+            AcceptError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<VapidKeyError> for ApiError {
+    fn from(error: VapidKeyError) -> Self {
+        match error {
+            VapidKeyError::Unknown(_) => Self::VapidKeyNotFound,
+            VapidKeyError::IsActive => Self::VapidKeyActive,
+            VapidKeyError::NotMade(error) => Self::Internal(error.to_string()),
+            VapidKeyError::Store(error) => Self::Store(error),
+        }
+    }
+}
