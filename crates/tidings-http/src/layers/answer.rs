@@ -103,7 +103,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_answered_like_any_fault_of_ours() {
-        #[expect(clippy::unused_async, reason = "what a handler is")]
         async fn fail() -> &'static str {
             panic!("with a secret")
         }

@@ -110,13 +110,27 @@ async fn an_audience_of_nobody_is_no_mistake() {
 async fn what_is_wrong_with_a_message_is_told_with_its_place() {
     let harness = Harness::new().await;
     let mut transcript = Transcript::new(&harness);
+    for (what, body) in wrong_messages() {
+        let answer = transcript.send(what, send().json(&body)).await;
+        assert_eq!(
+            answer.status,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{what}: {answer}"
+        );
+    }
+    assert_eq!(harness.messages_accepted(), 0);
+    transcript.check("message_refused");
+}
+
+/// Each with one mistake.
+fn wrong_messages() -> Vec<(&'static str, Value)> {
     let with = |name: &str, value: Value| {
         let mut body = hello();
         body[name] = value;
         body
     };
     let subscriptions = vec![format!("sub_{}", "0".repeat(32)); 1001];
-    for (what, body) in [
+    vec![
         ("nothing", json!({})),
         ("a list", json!([])),
         ("no content", json!({"audience": {"all": true}})),
@@ -201,16 +215,7 @@ async fn what_is_wrong_with_a_message_is_told_with_its_place() {
             "too many octets",
             json!({"audience": {"all": true}, "payload_base64": base64url(&[0; 4000])}),
         ),
-    ] {
-        let answer = transcript.send(what, send().json(&body)).await;
-        assert_eq!(
-            answer.status,
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "{what}: {answer}"
-        );
-    }
-    assert_eq!(harness.messages_accepted(), 0);
-    transcript.check("message_refused");
+    ]
 }
 
 #[tokio::test]
