@@ -222,6 +222,26 @@ describe("service worker", { skip: skipChromium(), timeout: 300_000 }, () => {
     );
   });
 
+  test("lets the later of two messages with one tag stay, although the first takes longer", async (t) => {
+    const world = await open(
+      t,
+      `self.tidings.onData = async (data) => {
+        self.begun = true;
+        await new Promise((resolve) => (self.finish = resolve));
+        return { title: data.score, tag: "score" };
+      };`,
+    );
+    await world.push({ tidings: world.envelope(), data: { score: "1 : 0" } });
+    await eventually("the first", () => world.worker.evaluate(() => self.begun));
+    await world.push(world.notification({ tag: "score", title: "2 : 0" }));
+    await world.worker.evaluate(() => setTimeout(self.finish, 300));
+    await world.receipts(2);
+    assert.deepEqual(
+      (await world.shows()).map(({ title }) => title),
+      ["1 : 0", "2 : 0"],
+    );
+  });
+
   const UNREADABLE = [
     { name: "no payload", payload: "" },
     { name: "broken JSON", payload: '{"web_push":8030,"notifi' },
@@ -290,6 +310,13 @@ describe("service worker", { skip: skipChromium(), timeout: 300_000 }, () => {
     await world.push(world.notification({ renotify: true, tag: "", icon: "/icon.png" }));
     const shown = await appears(world, "Parcel delivered");
     assert.equal(shown.renotify, true);
+    assert.equal(shown.icon, `${world.site.origin}/icon.png`, "nothing else of it is lost");
+  });
+
+  test("shows exact bytes that renew attention without a tag", async (t) => {
+    const world = await open(t);
+    await world.push({ title: "Dinner", renotify: true, icon: "/icon.png" });
+    const shown = await appears(world, "Dinner");
     assert.equal(shown.icon, `${world.site.origin}/icon.png`, "nothing else of it is lost");
   });
 
@@ -661,6 +688,8 @@ describe("service worker", { skip: skipChromium(), timeout: 300_000 }, () => {
           (await world.onScreen()).map(({ title }) => title),
           ["Price 3"],
         );
+        const replaced = await world.worker.evaluate(() => Object.hasOwn(registration, "showNotification"));
+        assert.equal(replaced, false, "the browser's function is back in its place");
       });
     }
 
