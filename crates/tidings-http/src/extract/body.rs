@@ -6,10 +6,10 @@ use aws_lc_rs::digest;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
+use http_body_util::BodyExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -19,6 +19,9 @@ use crate::problem::ApiError;
 
 /// The most octets of a request's body.
 pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// How much of a body that is too large is read and thrown away.
+const MAX_DISCARDED_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -60,7 +63,7 @@ impl<S: Sync> FromRequest<S> for JsonText {
                 wanted: "application/json",
             });
         }
-        read(body).await.map(Self)
+        read(&head.headers, body).await.map(Self)
     }
 }
 
@@ -91,7 +94,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonOrPlain<T> {
                 wanted: "application/json",
             });
         }
-        parse(&read(body).await?).map(Self)
+        parse(&read(&head.headers, body).await?).map(Self)
     }
 }
 
@@ -128,17 +131,37 @@ fn is_plain(headers: &HeaderMap) -> bool {
         .is_none_or(|coding| coding.as_bytes() == b"identity")
 }
 
-async fn read(body: Body) -> Result<Bytes, ApiError> {
-    // What says that it is too large is not read at all.
-    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+    // Who waits for leave to send is told before an octet is on its way.
+    let waits = headers.contains_key(EXPECT);
+    if waits && body.size_hint().lower() > MAX_BODY_BYTES as u64 {
         return Err(ApiError::BodyTooLarge);
     }
-    let collecting = Limited::new(body, MAX_BODY_BYTES).collect();
-    match tokio::time::timeout(BODY_TIMEOUT, collecting).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::BodyTooLarge),
-        Ok(Err(_)) => Err(ApiError::BodyInterrupted),
-        Err(_) => Err(ApiError::BodyTimeout),
+    let collecting = tokio::time::timeout(BODY_TIMEOUT, collect(body));
+    collecting.await.unwrap_or(Err(ApiError::BodyTimeout))
+}
+
+/// Keeps what fits. The rest is thrown away as it comes, within reason: many clients look for an
+/// answer only when they have sent everything, and lose it if the connection is closed before.
+async fn collect(mut body: Body) -> Result<Bytes, ApiError> {
+    let mut kept = BytesMut::new();
+    let mut seen: usize = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiError::BodyInterrupted)?;
+        let Some(octets) = frame.data_ref() else {
+            continue;
+        };
+        seen = seen.saturating_add(octets.len());
+        if seen <= MAX_BODY_BYTES {
+            kept.extend_from_slice(octets);
+        } else if seen > MAX_DISCARDED_BYTES {
+            break;
+        }
+    }
+    if seen > MAX_BODY_BYTES {
+        Err(ApiError::BodyTooLarge)
+    } else {
+        Ok(kept.freeze())
     }
 }
 

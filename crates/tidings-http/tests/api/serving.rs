@@ -169,12 +169,14 @@ async fn a_head_that_is_too_large_is_refused() {
     assert!(read_all(&mut stream).await.starts_with("HTTP/1.1 431"));
 }
 
+const TEN_MEGABYTES: &str = "POST /v1/apps/default/subscriptions HTTP/1.1\r\nhost: x\r\n\
+    content-type: application/json\r\ncontent-length: 10000000\r\n";
+
 #[tokio::test]
-async fn ten_megabytes_are_refused_before_they_are_read() {
+async fn who_asks_before_sending_ten_megabytes_is_refused_at_once() {
     let served = Served::with(|_| {}).await;
     let mut stream = served.connect().await;
-    let head = "POST /v1/apps/default/subscriptions HTTP/1.1\r\nhost: x\r\n\
-        content-type: application/json\r\nexpect: 100-continue\r\ncontent-length: 10000000\r\n\r\n";
+    let head = format!("{TEN_MEGABYTES}expect: 100-continue\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     let answer = read_until(&mut stream, "}").await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
@@ -182,4 +184,17 @@ async fn ten_megabytes_are_refused_before_they_are_read() {
         answer.contains("urn:tidings:problem:body-too-large"),
         "{answer}"
     );
+}
+
+#[tokio::test]
+async fn who_sends_ten_megabytes_unasked_can_read_why_they_are_refused() {
+    let served = Served::with(|_| {}).await;
+    let mut stream = served.connect().await;
+    stream
+        .write_all(format!("{TEN_MEGABYTES}\r\n").as_bytes())
+        .await
+        .unwrap();
+    stream.write_all(&vec![b' '; 10_000_000]).await.unwrap();
+    let answer = read_until(&mut stream, "}").await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
 }

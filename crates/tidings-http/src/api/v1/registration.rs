@@ -50,10 +50,10 @@ pub(crate) struct RegistrationBody {
 #[derive(Deserialize, ToSchema)]
 struct SubscriptionKeys {
     /// The public key: 65 octets in base64url.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{87}$")]
     p256dh: Text<UserAgentPublicKey>,
     /// The authentication secret: 16 octets in base64url.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{22}$")]
     auth: Text<AuthSecret>,
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct VapidKeyBody {
     /// The private key as the text of a PEM file or a JWK, or in base64url. If left out, a new key
     /// is made.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = String, required = false, write_only)]
+    #[schema(value_type = String, required = false, write_only, min_length = 1)]
     private_key: Option<PrivateKeyText>,
 }
 
