@@ -3,7 +3,7 @@
 //!
 //! A store's crate implements [`Harness`] in a file of its tests and asks for the suite:
 //!
-//! ```ignore
+//! ```text
 //! tidings_store_conformance::conformance_suite!(SqliteHarness);
 //! ```
 //!

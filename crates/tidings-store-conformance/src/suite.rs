@@ -227,7 +227,7 @@ with_every_case!([define_tests] []);
 
 /// Makes one `#[test]` of each case, in modules named after what they are about, for a backend.
 ///
-/// Its argument is a type that implements [`Harness`](crate::Harness).
+/// Its argument is a type that implements [`Harness`].
 #[macro_export]
 macro_rules! conformance_suite {
     ($harness:ty) => {
