@@ -1,13 +1,13 @@
 //! One pass over a claimed batch.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use tidings_core::batch::{LeasedBatch, Position};
 use tidings_core::delivery::Outcome;
 use tidings_core::store::{PassEnd, StoreError};
 use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -52,14 +52,17 @@ impl BatchWorker {
         let store = &self.sender.store;
         let message = store.message_to_send(batch.message).await?;
         let message = message.ok_or(StoreError::Unreadable("messages"))?;
-        let message = self.sender.render(batch, message);
+        let message = Arc::new(self.sender.render(batch, message));
+        let shared_batch = Arc::new(batch.clone());
         let unsettled: Vec<Position> = batch
             .selection
             .unsettled(&batch.settled)
             .map(|(position, _)| position)
             .collect();
 
-        let mut under_way = FuturesUnordered::new();
+        // Tasks, not futures of this one: those stand still whenever this task waits for the store,
+        // and one that was just handed what this task waits for would hold it for ever.
+        let mut under_way = JoinSet::new();
         let mut record_due = interval(self.sender.policy.record_interval);
         record_due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for chunk in unsettled.chunks(LOADED_AT_ONCE) {
@@ -73,14 +76,17 @@ impl BatchWorker {
                         () = self.stop.cancelled() => {
                             return self.drain(under_way, recorder).await;
                         }
-                        Some(outcome) = under_way.next() => recorder.add(outcome?).await?,
+                        Some(ended) = under_way.join_next() => {
+                            recorder.add(outcome(ended)?).await?;
+                        }
                         _ = record_due.tick() => recorder.flush().await?,
                         permit = Arc::clone(&self.deliveries).acquire_owned() => break permit,
                     }
                 };
-                let message = &message;
-                under_way.push(async move {
-                    let outcome = self.sender.deliver(batch, message, member).await;
+                let (sender, batch) = (Arc::clone(&self.sender), Arc::clone(&shared_batch));
+                let message = Arc::clone(&message);
+                under_way.spawn(async move {
+                    let outcome = sender.deliver(&batch, &message, member).await;
                     drop(permit);
                     outcome
                 });
@@ -90,8 +96,8 @@ impl BatchWorker {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return self.drain(under_way, recorder).await,
-                next = under_way.next() => match next {
-                    Some(outcome) => recorder.add(outcome?).await?,
+                next = under_way.join_next() => match next {
+                    Some(ended) => recorder.add(outcome(ended)?).await?,
                     None => return Ok(()),
                 },
                 _ = record_due.tick() => recorder.flush().await?,
@@ -101,24 +107,29 @@ impl BatchWorker {
 
     /// Waits for the answers that are under way, but not for ever. What has none by then is sent
     /// again after the next start.
-    async fn drain<F>(
+    async fn drain(
         &self,
-        mut under_way: FuturesUnordered<F>,
+        mut under_way: JoinSet<Result<Outcome, StoreError>>,
         recorder: &mut Recorder,
-    ) -> Result<(), StoreError>
-    where
-        F: Future<Output = Result<Outcome, StoreError>>,
-    {
+    ) -> Result<(), StoreError> {
         let limit = tokio::time::sleep(self.sender.policy.drain);
         let mut limit = std::pin::pin!(limit);
         loop {
             tokio::select! {
-                next = under_way.next() => match next {
-                    Some(outcome) => recorder.add(outcome?).await?,
+                next = under_way.join_next() => match next {
+                    Some(ended) => recorder.add(outcome(ended)?).await?,
                     None => return Ok(()),
                 },
                 () = &mut limit => return Ok(()),
             }
         }
     }
+}
+
+/// What a delivery came to. Its panic goes on here: whoever supervises the pass deals with it.
+fn outcome(ended: Result<Result<Outcome, StoreError>, JoinError>) -> Result<Outcome, StoreError> {
+    ended.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        Err(error) => Err(StoreError::Unavailable(Box::new(error))),
+    })
 }
