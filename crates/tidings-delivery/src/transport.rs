@@ -100,6 +100,9 @@ impl Default for Limits {
     }
 }
 
+/// How often a request is tried that nobody has looked at.
+const TRIES: u32 = 3;
+
 /// The transport to real push services: HTTP/2 where ALPN offers it, HTTP/1.1 otherwise; pooled by
 /// origin; connects only to addresses that were checked; follows no redirects.
 pub struct PushTransport {
@@ -166,11 +169,14 @@ impl Transport for PushTransport {
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, TransportError> {
         let pool = self.pool(resource);
-        match pool.post(resource, request.clone()).await {
+        for _ in 1..TRIES {
             // Nobody looked at it, so trying once more at once repeats nothing.
-            Err(TransportError::NotProcessed) => pool.post(resource, request).await,
-            answered => answered,
+            match pool.post(resource, request.clone()).await {
+                Err(TransportError::NotProcessed) => {}
+                answered => return answered,
+            }
         }
+        pool.post(resource, request).await
     }
 }
 

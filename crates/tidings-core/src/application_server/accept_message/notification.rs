@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::content::Content;
+use crate::receipt::MAX_ACTION_BYTES;
 
 const MAX_ACTIONS: usize = 4;
 
@@ -207,6 +208,14 @@ fn check_actions(value: &mut Value, pointer: &str, site: &Url) -> Result<(), Not
                 return refuse(&pointer, &format!("an action needs `{needed}`"));
             }
         }
+        let name = members
+            .get("action")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        if name.len() > MAX_ACTION_BYTES {
+            let pointer = format!("{pointer}/action");
+            return refuse(&pointer, "an action's name can have at most 64 octets");
+        }
         // Declarative Web Push wants a URL for every action.
         if !members.contains_key("navigate") {
             members.insert("navigate".to_owned(), site.as_str().into());
@@ -288,6 +297,10 @@ mod tests {
             (
                 json!({"title": "x", "actions": [{"action": "a", "title": 1}]}),
                 "/actions/0/title",
+            ),
+            (
+                json!({"title": "x", "actions": [{"action": "a".repeat(65), "title": "A"}]}),
+                "/actions/0/action",
             ),
             (
                 json!({"title": "x", "silent": true, "vibrate": [1]}),

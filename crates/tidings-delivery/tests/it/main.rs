@@ -1,0 +1,11 @@
+//! The engine against scripted push services, and the transport against real sockets.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "test code: a case fails by panicking"
+)]
+
+mod engine;
+mod rig;
+mod transport;
