@@ -8,18 +8,25 @@ use anyhow::{Context as _, ensure};
 
 use crate::seeded_faults::faults::Edit;
 
-const STORE: &str = "crates/tidings-store-sqlite";
+/// The folder of the copied members, below the copy's root.
+///
+/// Cargo names what it builds after a crate's path from the root of its workspace. With the paths
+/// of the real crates, a broken store would lie in the target directory under the name of the real
+/// one, and would be taken for it by the next build of the real workspace.
+const MEMBERS: &str = "seeded";
 
 /// All members are copied, although the suite needs few: which features the dependencies are built
 /// with is decided over the whole workspace, and only with the same ones are those of the main
 /// build used again.
-const COPIED: &[&str] = &[
-    "Cargo.toml",
-    "Cargo.lock",
-    "rust-toolchain.toml",
-    "crates",
-    "xtask",
+const COPIED: &[(&str, &str)] = &[
+    ("Cargo.lock", "Cargo.lock"),
+    ("rust-toolchain.toml", "rust-toolchain.toml"),
+    ("crates", "seeded/crates"),
+    ("xtask", "seeded/xtask"),
 ];
+
+/// The crate that is broken.
+const STORE: &str = "seeded/crates/tidings-store-sqlite";
 
 /// The copy, below the target directory.
 pub(crate) struct Copy {
@@ -40,11 +47,12 @@ impl Copy {
         if workspace.exists() {
             fs::remove_dir_all(&workspace)?;
         }
-        fs::create_dir_all(&workspace)?;
-        for name in COPIED.iter().filter(|name| real.join(name).exists()) {
-            copy_all(&real.join(name), &workspace.join(name))
-                .with_context(|| (*name).to_owned())?;
+        fs::create_dir_all(workspace.join(MEMBERS))?;
+        for (from, to) in COPIED.iter().filter(|(from, _)| real.join(from).exists()) {
+            copy_all(&real.join(from), &workspace.join(to)).with_context(|| (*from).to_owned())?;
         }
+        let manifest = fs::read_to_string(real.join("Cargo.toml"))?;
+        fs::write(workspace.join("Cargo.toml"), own_manifest(&manifest)?)?;
         Ok(Self { workspace, target })
     }
 
@@ -82,6 +90,18 @@ impl Copy {
     }
 }
 
+/// The real workspace's manifest with the paths of the copy. All else stays: profiles and versions
+/// decide whether what is built already can be used.
+fn own_manifest(manifest: &str) -> anyhow::Result<String> {
+    let members = format!(r#"members = ["{MEMBERS}/crates/*", "{MEMBERS}/xtask"]"#);
+    let own = replace_once(manifest, r#"members = ["crates/*", "xtask"]"#, &members)
+        .context("finding the members of the workspace")?;
+    Ok(own.replace(
+        r#"path = "crates/"#,
+        &format!(r#"path = "{MEMBERS}/crates/"#),
+    ))
+}
+
 fn replace_once(text: &str, from: &str, to: &str) -> anyhow::Result<String> {
     let found = text.matches(from).count();
     ensure!(
@@ -114,6 +134,18 @@ mod tests {
         assert_eq!(replace_once("a b c", "b", "x").unwrap(), "a x c");
         assert!(replace_once("a b b", "b", "x").is_err());
         assert!(replace_once("a c", "b", "x").is_err());
+    }
+
+    #[test]
+    fn no_crate_of_the_copy_has_the_path_of_a_real_one() {
+        let manifest = "members = [\"crates/*\", \"xtask\"]\n\
+                        tidings-core = { path = \"crates/tidings-core\" }\n\
+                        anyhow = \"1\"\n";
+        let expected = "members = [\"seeded/crates/*\", \"seeded/xtask\"]\n\
+                        tidings-core = { path = \"seeded/crates/tidings-core\" }\n\
+                        anyhow = \"1\"\n";
+        assert_eq!(own_manifest(manifest).unwrap(), expected);
+        assert!(own_manifest("members = []").is_err());
     }
 
     #[test]

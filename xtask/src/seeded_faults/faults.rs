@@ -26,12 +26,10 @@ pub(crate) const FAULTS: &[Fault] = &[
         edits: &[
             Edit {
                 file: "src/outcomes.rs",
-                from: "SELECT application_id, span, settled, retrying
-            FROM batches
-            WHERE id = ?1 AND lease_token = ?2",
-                to: "SELECT application_id, span, settled, retrying
-            FROM batches
-            WHERE id = ?1 AND ?2 IS NOT NULL",
+                from: "WHERE id = ?1 AND lease_token = ?2\";
+        let claimed: Option",
+                to: "WHERE id = ?1 AND ?2 IS NOT NULL\";
+        let claimed: Option",
             },
             Edit {
                 file: "src/outcomes.rs",
