@@ -45,6 +45,7 @@ pub(crate) fn routes(demo: bool) -> Router<AppState> {
         return sdk;
     }
     sdk.route("/demo", get(serve_demo))
+        .route("/", get(async || Redirect::temporary("demo")))
         .route("/demo/", get(async || Redirect::permanent("../demo")))
         .route("/demo/{*file}", get(serve_demo))
 }

@@ -59,6 +59,7 @@ impl RunningServer {
             Some(url) => url.clone(),
             None => Url::parse(&format!("http://{address}/"))?,
         };
+        let site_url = site_url(&settings, &public_url)?;
         let sealer = Sealer::new(&directory.sealing_key(settings.sealing_key)?, &[])?;
         let store = Arc::new(SqliteStore::open(Options {
             directory: directory.path().to_owned(),
@@ -74,7 +75,7 @@ impl RunningServer {
                 store.applications().await?,
                 &settings.cors_origins,
                 settings.page_users,
-                &public_url,
+                &site_url,
             )?,
             store,
             clock,
@@ -185,11 +186,8 @@ fn applications(
     stored: Vec<(ApplicationId, ApplicationName)>,
     cors_origins: &[PageOrigin],
     page_users: PageUsers,
-    public_url: &Url,
+    site_url: &Url,
 ) -> Result<Applications> {
-    // The first origin that pages come from is the site; without one it is this server.
-    let site = cors_origins.first().and_then(PageOrigin::to_url);
-    let site_url = site.unwrap_or_else(|| public_url.clone());
     let all = stored.into_iter().map(|(id, name)| {
         let is_default = id == ApplicationId::DEFAULT;
         Application {
@@ -213,6 +211,16 @@ fn applications(
         .by_id(ApplicationId::DEFAULT)
         .context("the default application is missing")?;
     Ok(applications)
+}
+
+/// The first origin that pages come from is the site; without one it is what this server shows.
+fn site_url(settings: &Settings, public_url: &Url) -> Result<Url> {
+    let site = settings.cors_origins.first().and_then(PageOrigin::to_url);
+    match site {
+        Some(url) => Ok(url),
+        None if settings.demo => Ok(public_url.join("demo")?),
+        None => Ok(public_url.clone()),
+    }
 }
 
 /// The configured contact, else this server's address if the public can reach it.

@@ -88,10 +88,12 @@ Tidings is running. Two ways to try it:
   2. A throw-away Firefox with the push service on this machine (works offline):
      {firefox}
 
-Click \"Subscribe\" on the page, then send to everybody from another terminal:
+Click \"Turn on notifications\" on the page, then send to everybody from another terminal:
+
+  export TIDINGS_TOKEN={token}
 
   curl {server}/v1/messages \\
-    -H 'Authorization: Bearer {token}' \\
+    -H \"Authorization: Bearer $TIDINGS_TOKEN\" \\
     -H 'Content-Type: application/json' \\
     -d '{{\"audience\": {{\"all\": true}}, \"notification\": {{\"title\": \"Hello from curl\"}}}}'
 
