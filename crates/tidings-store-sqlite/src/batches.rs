@@ -134,7 +134,7 @@ fn claim_due(connection: &Connection, claim: &Claim) -> Result<Vec<LeasedBatch>,
             LIMIT ?4
         )
         RETURNING id, message_id, application_id, push_service, lane, due_at,
-                  first_seq, span, members, settled";
+                  first_seq, span, members, settled, not_before";
     let mut statement = connection.prepare_cached(sql).map_err(refused)?;
     let mut rows = statement
         .query((
@@ -152,9 +152,12 @@ fn claim_due(connection: &Connection, claim: &Claim) -> Result<Vec<LeasedBatch>,
             batch: batch.id,
             token: claim.token,
         };
-        claimed.push(LeasedBatch { batch, lease });
+        let not_before: i64 = row.get(10).map_err(refused)?;
+        claimed.push((not_before, LeasedBatch { batch, lease }));
     }
-    Ok(claimed)
+    // SQLite returns updated rows in no particular order.
+    claimed.sort_by_key(|(not_before, leased)| (*not_before, leased.batch.id));
+    Ok(claimed.into_iter().map(|(_, leased)| leased).collect())
 }
 
 fn read_lane(row: &Row<'_>, column: usize) -> Result<Lane, StoreError> {

@@ -29,6 +29,8 @@ struct Recording {
     id: BatchId,
     application: ApplicationId,
     settled: Bitmap,
+    /// Who of a range is a member; everybody in a list is one.
+    members: Option<Bitmap>,
     retrying: HashSet<Position>,
     was_retrying: usize,
     newly: NewlySettled,
@@ -62,20 +64,28 @@ impl NewlySettled {
 impl Recording {
     fn of(connection: &Connection, lease: &Lease) -> Result<Self, StoreError> {
         let sql = "-- record
-            SELECT application_id, span, settled, retrying
+            SELECT application_id, span, settled, retrying,
+                   CASE WHEN first_seq IS NULL THEN NULL ELSE members END
             FROM batches
             WHERE id = ?1 AND lease_token = ?2";
-        let claimed: Option<(i64, u16, Vec<u8>, u32)> = connection
+        let claimed: Option<(i64, u16, Vec<u8>, u32, Option<Vec<u8>>)> = connection
             .prepare_cached(sql)
             .and_then(|mut statement| {
                 statement
                     .query_row((lease.batch.as_i64(), lease.token), |row| {
-                        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                        Ok((
+                            row.get(0)?,
+                            row.get(1)?,
+                            row.get(2)?,
+                            row.get(3)?,
+                            row.get(4)?,
+                        ))
                     })
                     .optional()
             })
             .map_err(refused)?;
-        let (application, span, settled, retrying) = claimed.ok_or(StoreError::LeaseLost)?;
+        let (application, span, settled, retrying, members) =
+            claimed.ok_or(StoreError::LeaseLost)?;
         let retrying = if retrying == 0 {
             HashSet::new()
         } else {
@@ -86,6 +96,10 @@ impl Recording {
             application: ApplicationId::from_i64(application),
             settled: Bitmap::from_octets(settled, span)
                 .ok_or(StoreError::Unreadable("batches.settled"))?,
+            members: members
+                .map(|octets| Bitmap::from_octets(octets, span))
+                .map(|bits| bits.ok_or(StoreError::Unreadable("batches.members")))
+                .transpose()?,
             was_retrying: retrying.len(),
             retrying,
             newly: NewlySettled::default(),
@@ -99,9 +113,13 @@ impl Recording {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let position = outcome.position;
-        if position.0 >= self.settled.len() {
+        let is_member = match &self.members {
+            Some(members) => members.get(position.0),
+            None => position.0 < self.settled.len(),
+        };
+        if !is_member {
             return Err(StoreError::Refused(
-                "an outcome for a position outside the batch".into(),
+                "an outcome for a position without a member".into(),
             ));
         }
         if let OutcomeKind::Retrying { next_attempt_at } = outcome.kind {

@@ -11,7 +11,7 @@ use crate::receipt::Receipt;
 use crate::store::{Page, PageRequest, StoreError};
 use crate::subscription::PushServiceGroup;
 
-/// A caller's promise that two requests are the same one.
+/// A caller's promise that two requests are the same one. It counts as new after 24 hours.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IdempotencyKey {
     /// SHA-256 of the key's text.
@@ -85,7 +85,7 @@ pub trait MessageStore: Send + Sync {
     /// What a worker needs to send a message.
     async fn message_to_send(&self, id: MessageId) -> Result<Option<MessageToSend>, StoreError>;
 
-    /// The message that is to be planned next: direct ones first, then the oldest.
+    /// The message that is due and to be planned next: direct ones first, then the oldest.
     async fn next_plan(&self, now: Timestamp) -> Result<Option<Plan>, StoreError>;
 
     /// The next members of a plan's audience behind its cursor, in rising order: the active ones,

@@ -25,7 +25,8 @@ pub struct NewSubscription {
     pub subscription: Subscription,
     /// The endpoint's identity within the application.
     pub endpoint_hash: EndpointHash,
-    /// The VAPID key it was made with, if that was said. A known subscription keeps its own.
+    /// The VAPID key it was made with, if that was said. Not said, a known subscription keeps its
+    /// own; said, it corrects that.
     pub vapid_key: Option<VapidKeyId>,
     /// The key of a new subscription if none was said.
     pub default_vapid_key: VapidKeyId,
