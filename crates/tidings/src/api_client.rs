@@ -89,10 +89,12 @@ impl ApiClient {
 fn explain(status: u16, problem: &Value) -> String {
     let text = |member: &str| problem.get(member).and_then(Value::as_str);
     let mut words = format!("the server answered {status}");
-    for part in [text("title"), text("detail")].into_iter().flatten() {
+    let errors = problem.get("errors").and_then(Value::as_array);
+    // `detail` repeats what `errors` lists.
+    let detail = text("detail").filter(|_| errors.is_none());
+    for part in [text("title"), detail].into_iter().flatten() {
         words = format!("{words}: {part}");
     }
-    let errors = problem.get("errors").and_then(Value::as_array);
     for error in errors.into_iter().flatten() {
         let member = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
         words = format!("{words}\n  {}: {}", member("pointer"), member("detail"));
@@ -116,7 +118,12 @@ mod tests {
         let words = explain(422, &problem);
         assert_eq!(
             words,
-            "the server answered 422: Wrong input: A member is wrong.\n  /ttl: at most 28 days"
+            "the server answered 422: Wrong input\n  /ttl: at most 28 days"
+        );
+        let plain = json!({"title": "Gone", "detail": "It ended."});
+        assert_eq!(
+            explain(410, &plain),
+            "the server answered 410: Gone: It ended."
         );
         assert_eq!(explain(502, &Value::Null), "the server answered 502");
     }

@@ -4,6 +4,7 @@ use tidings_core::application_server::{
     AcceptError, OwnSubscriptionError, RegisterError, TestError, VapidKeyError,
 };
 use tidings_core::store::StoreError;
+use tidings_webpush::AdmissionError;
 
 use crate::problem::ApiError;
 
@@ -16,7 +17,7 @@ impl From<StoreError> for ApiError {
 impl From<RegisterError> for ApiError {
     fn from(error: RegisterError) -> Self {
         match error {
-            RegisterError::NotAdmitted(reason) => Self::input("/endpoint", reason.to_string()),
+            RegisterError::NotAdmitted(reason) => Self::input("/endpoint", not_admitted(&reason)),
             RegisterError::OtherKeys => Self::EndpointTaken,
             RegisterError::UserNotProved => Self::UserNotProved,
             RegisterError::UnknownVapidKey(_) => Self::input(
@@ -77,4 +78,17 @@ impl From<VapidKeyError> for ApiError {
             VapidKeyError::Store(error) => Self::Store(error),
         }
     }
+}
+
+/// Why an endpoint was refused, and the settings with which its operator would admit it.
+fn not_admitted(reason: &AdmissionError) -> String {
+    let settings = match reason {
+        AdmissionError::UnknownHost
+        | AdmissionError::Port { .. }
+        | AdmissionError::NotPublicName => "setting push.hosts",
+        AdmissionError::NotPublic { .. } => "setting push.allow_networks",
+        AdmissionError::Insecure => "settings push.allow_networks and push.allow_insecure",
+        _ => return reason.to_string(),
+    };
+    format!("{reason} ({settings})")
 }

@@ -119,11 +119,31 @@ fn wait(api: &ApiClient, id: &str) -> Result<Value> {
 fn in_words(message: &Value) -> String {
     let state = message.get("state").and_then(Value::as_str).unwrap_or("?");
     let counts = message.get("counts").and_then(Value::as_object);
-    let counts: Vec<String> = counts
+    let targeted = counts.and_then(|counts| counts.get_key_value("targeted"));
+    let outcomes = counts
         .into_iter()
         .flatten()
-        .filter(|(name, count)| *name == "targeted" || count.as_u64() != Some(0))
+        .filter(|(name, count)| *name != "targeted" && count.as_u64() != Some(0));
+    let counts: Vec<String> = targeted
+        .into_iter()
+        .chain(outcomes)
         .map(|(name, count)| format!("{count} {name}"))
         .collect();
     format!("{state}: {}", counts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_in_words_begins_with_how_many_it_is_for() {
+        let message = json!({
+            "state": "done",
+            "counts": {"accepted": 11, "gone": 1, "refused": 0, "targeted": 12},
+        });
+        assert_eq!(in_words(&message), "done: 12 targeted, 11 accepted, 1 gone");
+        let nobody = json!({"state": "done", "counts": {"accepted": 0, "targeted": 0}});
+        assert_eq!(in_words(&nobody), "done: 0 targeted");
+    }
 }
