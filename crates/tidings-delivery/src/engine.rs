@@ -3,6 +3,7 @@
 mod batch_worker;
 mod dispatcher;
 mod keyring;
+mod pass_report;
 mod planner;
 mod recorder;
 mod sender;

@@ -74,6 +74,8 @@ pub struct Limits {
     pub origins: usize,
     /// From the first look-up of the name to the end of the TLS handshake.
     pub connect: Duration,
+    /// How long a request waits until a connection has room for it.
+    pub wait: Duration,
     /// From the first octet of the request to the last of the answer.
     pub request: Duration,
     /// An idle connection is closed after so long.
@@ -92,6 +94,7 @@ impl Default for Limits {
             http1_connections: 16,
             origins: 512,
             connect: Duration::from_secs(10),
+            wait: Duration::from_secs(30),
             request: Duration::from_secs(30),
             idle: Duration::from_mins(5),
             header_bytes: 16 * 1024,

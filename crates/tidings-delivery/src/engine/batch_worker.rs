@@ -37,6 +37,7 @@ impl BatchWorker {
         let sent = self.send_all(leased, &mut recorder).await;
         // What was answered is recorded even if the pass broke off.
         let recorded = recorder.flush().await;
+        recorder.report(&leased.batch);
         sent.and(recorded)?;
         store
             .finish_pass(&leased.lease, self.sender.clock.now())

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings_core::batch::Lease;
+use tidings_core::batch::{Batch, Lease};
 use tidings_core::clock::Clock;
 use tidings_core::delivery::Outcome;
 use tidings_core::store::{Store, StoreError};
+
+use crate::engine::pass_report::PassReport;
 
 /// How long to wait before recording is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -21,6 +23,7 @@ pub(super) struct Recorder {
     lease: Lease,
     waiting: Vec<Outcome>,
     most: usize,
+    report: PassReport,
 }
 
 impl Recorder {
@@ -36,11 +39,13 @@ impl Recorder {
             lease,
             waiting: Vec::new(),
             most,
+            report: PassReport::default(),
         }
     }
 
     /// Takes an outcome, and records when there are enough.
     pub(super) async fn add(&mut self, outcome: Outcome) -> Result<(), StoreError> {
+        self.report.note(&outcome);
         self.waiting.push(outcome);
         if self.waiting.len() < self.most {
             Ok(())
@@ -69,5 +74,10 @@ impl Recorder {
                 recorded => return recorded,
             }
         }
+    }
+
+    /// Tells the operator what the pass met.
+    pub(super) fn report(&self, batch: &Batch) {
+        self.report.tell(batch);
     }
 }

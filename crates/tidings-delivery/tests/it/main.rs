@@ -7,5 +7,6 @@
 )]
 
 mod engine;
+mod pooling;
 mod rig;
 mod transport;
