@@ -1,6 +1,6 @@
 //! Recording outcomes: under the lease token, each final one once.
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 use std::collections::HashSet;
 use tidings_core::application::ApplicationId;
 use tidings_core::batch::{BatchId, Bitmap, Lease, Position};
@@ -68,24 +68,16 @@ impl Recording {
                    CASE WHEN first_seq IS NULL THEN NULL ELSE members END
             FROM batches
             WHERE id = ?1 AND lease_token = ?2";
-        let claimed: Option<(i64, u16, Vec<u8>, u32, Option<Vec<u8>>)> = connection
-            .prepare_cached(sql)
-            .and_then(|mut statement| {
-                statement
-                    .query_row((lease.batch.as_i64(), lease.token), |row| {
-                        Ok((
-                            row.get(0)?,
-                            row.get(1)?,
-                            row.get(2)?,
-                            row.get(3)?,
-                            row.get(4)?,
-                        ))
-                    })
-                    .optional()
-            })
+        let mut statement = connection.prepare_cached(sql).map_err(refused)?;
+        let mut rows = statement
+            .query((lease.batch.as_i64(), lease.token))
             .map_err(refused)?;
-        let (application, span, settled, retrying, members) =
-            claimed.ok_or(StoreError::LeaseLost)?;
+        let row = rows.next().map_err(refused)?.ok_or(StoreError::LeaseLost)?;
+        let application = row.get(0).map_err(refused)?;
+        let span: u16 = row.get(1).map_err(refused)?;
+        let settled = row.get(2).map_err(refused)?;
+        let retrying: u32 = row.get(3).map_err(refused)?;
+        let members: Option<Vec<u8>> = row.get(4).map_err(refused)?;
         let retrying = if retrying == 0 {
             HashSet::new()
         } else {

@@ -27,9 +27,9 @@ pub(crate) const FAULTS: &[Fault] = &[
             Edit {
                 file: "src/outcomes.rs",
                 from: "WHERE id = ?1 AND lease_token = ?2\";
-        let claimed: Option",
+        let mut statement",
                 to: "WHERE id = ?1 AND ?2 IS NOT NULL\";
-        let claimed: Option",
+        let mut statement",
             },
             Edit {
                 file: "src/outcomes.rs",
