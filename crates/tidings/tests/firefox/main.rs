@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use crate::stage::Stage;
 
 mod bidi;
+#[path = "../support/binary.rs"]
+mod binary;
 mod browser;
 #[path = "../support/http.rs"]
 mod http;

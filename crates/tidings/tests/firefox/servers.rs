@@ -1,9 +1,7 @@
 //! The binary under test as the processes that it is in production: the server, and the sandbox
 //! that is its push service here.
-//!
-//! How they are started and what they print stands only in this file.
 
-use std::{collections::BTreeMap, env, fs, process::Command, time::Duration};
+use std::{collections::BTreeMap, fs, process::Command};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
@@ -15,17 +13,15 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidings_webpush::VapidKey;
 
-use crate::{http::send, process::Process, wait::until};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_tidings");
-
-const START_DEADLINE: Duration = Duration::from_secs(30);
+use crate::{
+    binary::{command, wait_for_origin},
+    http::send,
+    process::Process,
+    wait::until,
+};
 
 /// As long as a real one, and known to everyone.
 const ADMIN_TOKEN: &str = "an-admin-token-that-only-tests-use";
-
-/// What both processes print when they take requests, before their origin.
-const READY: &str = "listening on ";
 
 /// `tidings sandbox`, the push service.
 pub(crate) struct Sandbox {
@@ -159,29 +155,10 @@ impl Tidings {
     }
 }
 
-/// A command of the binary, without the settings of the one who runs the tests.
-fn command(name: &str) -> Command {
-    let mut command = Command::new(BINARY);
-    command.arg(name);
-    for (key, _) in env::vars_os() {
-        if key.to_string_lossy().starts_with("TIDINGS_") {
-            command.env_remove(key);
-        }
-    }
-    command
-}
-
 /// Starts one of the two and waits for its origin.
 async fn start(name: &'static str, command: &mut Command) -> Result<(Process, String)> {
     let process = Process::spawn(name, command)?;
-    let origin = process
-        .wait_for_line("its address", START_DEADLINE, |line| {
-            let (_, rest) = line.split_once(READY)?;
-            rest.split_whitespace()
-                .next()
-                .map(|origin| origin.trim_end_matches('/').to_owned())
-        })
-        .await?;
+    let origin = wait_for_origin(&process, "http").await?;
     Ok((process, origin))
 }
 

@@ -1,0 +1,28 @@
+//! Tidings as a whole: the binary as processes, the sandbox as their push service, and what an
+//! operator may do to them.
+//!
+//! Nothing here leaves the machine, and nothing is mocked: what the tests know, they asked the API,
+//! the sandbox, or the files.
+
+#![expect(
+    clippy::print_stderr,
+    reason = "so a test speaks to the one who reads of its failure"
+)]
+
+mod answers;
+mod api;
+#[path = "../support/binary.rs"]
+mod binary;
+mod command_line;
+#[path = "../support/http.rs"]
+mod http;
+#[path = "../support/process.rs"]
+mod process;
+mod restart;
+mod sandbox;
+mod secrets;
+mod shutdown;
+mod tidings;
+mod transport;
+#[path = "../support/wait.rs"]
+mod wait;

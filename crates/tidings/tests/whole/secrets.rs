@@ -1,0 +1,217 @@
+//! Secrets are in the files that are made for them, and nowhere else.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    sandbox::{Sandbox, Scheme, Subscription},
+    tidings::{Counts, Registered, Settings, Tidings, notification},
+};
+
+const TITLE: &str = "Your code is 424242";
+
+/// Files that hold a secret because that is what they are for.
+const SECRET_FILES: [&str; 2] = ["sealing-key", "admin-token"];
+
+#[tokio::test]
+async fn neither_the_data_directory_nor_the_log_gives_a_secret_away() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let sandbox = Sandbox::start().await?;
+    let settings = Settings::below(folder.path())
+        .trust(&sandbox)
+        .set("TIDINGS_PUSH_ALLOW_INSECURE", "true")
+        .set("TIDINGS_LOG", "trace");
+    let tidings = Tidings::start(&settings).await?;
+    let log = tidings.log();
+    let key = tidings.vapid_key().await?;
+    let subscriptions = sandbox.subscriptions(4, Scheme::Https, &key).await?;
+    let mut secrets = Secrets::of(&settings, &subscriptions)?;
+    let page_token = use_and_abuse(&tidings, &sandbox, &subscriptions).await?;
+    secrets.add("a subscription's token", &page_token);
+
+    // While the database is in use, and its journal is there.
+    let public_key = URL_SAFE_NO_PAD.decode(&key)?;
+    secrets.search_files(&settings.data_folder(), &public_key)?;
+    tidings.stop().await?;
+    secrets.search_files(&settings.data_folder(), &public_key)?;
+    let log = log.lines().join("\n");
+    ensure!(
+        log.contains("listening on") && log.contains("TRACE"),
+        "this is not the log: {log}"
+    );
+    secrets.search("the log", log.as_bytes())?;
+    ensure!(!log.contains("vapid t="), "a VAPID token is in the log");
+    sandbox.end();
+    Ok(())
+}
+
+/// Does everything that has to do with a secret and lets go wrong with it what can. Returns the
+/// token that a page got.
+async fn use_and_abuse(
+    tidings: &Tidings,
+    sandbox: &Sandbox,
+    subscriptions: &[Subscription],
+) -> Result<String> {
+    let [good, refused, gone, unreachable] = subscriptions else {
+        bail!("not four subscriptions");
+    };
+    let page_token = register_as_a_page(tidings, good).await?;
+    let refused = tidings.register(refused).await?;
+    let gone = tidings.register(gone).await?;
+    let endpoint = format!("{}/push/{}", silent_origin()?, unreachable.token());
+    tidings.register(&unreachable.moved_to(endpoint)).await?;
+    answer_with_the_endpoint(sandbox, &[(&refused, 400), (&gone, 410)]).await?;
+
+    let message = tidings.notify_all(TITLE).await?;
+    let outcomes = [
+        ("accepted", 1),
+        ("refused", 1),
+        ("gone", 1),
+        ("retrying", 1),
+    ];
+    tidings
+        .wait_for_counts(&message, &Counts::new(&outcomes))
+        .await?;
+    be_refused(tidings, good).await?;
+    Ok(page_token)
+}
+
+/// An origin where nobody listens any more.
+fn silent_origin() -> Result<String> {
+    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    Ok(format!("https://{address}"))
+}
+
+async fn register_as_a_page(tidings: &Tidings, subscription: &Subscription) -> Result<String> {
+    let path = "/v1/apps/default/subscriptions";
+    let answer = tidings.api().post(path, &subscription.json).await?;
+    let token = answer["token"].as_str().context("no token")?;
+    Ok(token.to_owned())
+}
+
+/// Some push services repeat in their complaint what they complain about.
+async fn answer_with_the_endpoint(sandbox: &Sandbox, answers: &[(&Registered, u16)]) -> Result<()> {
+    let rules = answers.iter().map(|(registered, status)| {
+        let endpoint = registered.subscription.endpoint();
+        json!({
+            "status": status,
+            "body": {"message": format!("no good: {endpoint} (see there)")},
+            "subscriptions": [endpoint],
+        })
+    });
+    sandbox.behave(&rules.collect()).await
+}
+
+/// Requests that carry secrets and that the server refuses.
+async fn be_refused(tidings: &Tidings, subscription: &Subscription) -> Result<()> {
+    let mut other_keys = subscription.json.clone();
+    other_keys["keys"]["auth"] = URL_SAFE_NO_PAD.encode([7; 16]).into();
+    let mut no_point = subscription.json.clone();
+    no_point["keys"]["p256dh"] = "AAAA".into();
+    let mut bad_ttl = notification(&json!({"all": true}), TITLE);
+    bad_ttl["ttl"] = "never".into();
+    let refused: [(&str, &Value, u16); 3] = [
+        ("/v1/subscriptions", &other_keys, 409),
+        ("/v1/subscriptions", &no_point, 422),
+        ("/v1/messages", &bad_ttl, 422),
+    ];
+    for (path, body, status) in refused {
+        let answer = tidings.api().ask(Method::POST, path, Some(body)).await?;
+        ensure!(answer.status() == status, "{path}: {}", answer.status());
+    }
+    Ok(())
+}
+
+/// What nobody may find, each with what it is.
+struct Secrets {
+    needles: Vec<(String, Vec<u8>)>,
+}
+
+impl Secrets {
+    fn of(settings: &Settings, subscriptions: &[Subscription]) -> Result<Self> {
+        let mut secrets = Self {
+            needles: Vec::new(),
+        };
+        secrets.add("the title of a message", TITLE);
+        for subscription in subscriptions {
+            secrets.add("an endpoint's token", subscription.token());
+            let auth = subscription.json["keys"]["auth"].as_str();
+            secrets.add_octets("an auth secret", auth.context("no auth")?)?;
+        }
+        for name in SECRET_FILES {
+            let text = fs::read_to_string(settings.data_folder().join(name))?;
+            secrets.add(name, text.trim());
+        }
+        let exported = settings
+            .command("vapid")
+            .args(["export", "--json"])
+            .output()?;
+        let exported: Value = serde_json::from_slice(&exported.stdout)?;
+        let scalar = exported["private_key"].as_str().context("no private key")?;
+        secrets.add_octets("a VAPID private key", scalar)?;
+        Ok(secrets)
+    }
+
+    fn add(&mut self, what: &str, text: &str) {
+        assert!(text.len() > 8, "{what} is too short to be looked for");
+        self.needles
+            .push((what.to_owned(), text.as_bytes().to_vec()));
+    }
+
+    /// Adds octets that are written as base64url, in this form and raw.
+    fn add_octets(&mut self, what: &str, text: &str) -> Result<()> {
+        self.add(what, text);
+        let raw = URL_SAFE_NO_PAD.decode(text)?;
+        self.needles.push((format!("{what}, raw"), raw));
+        Ok(())
+    }
+
+    /// Searches all files but those that are made for secrets; `public`, which is there, shows that
+    /// this finds what is there.
+    fn search_files(&self, folder: &Path, public: &[u8]) -> Result<()> {
+        let mut is_found = false;
+        for file in files_below(folder)? {
+            let content = fs::read(&file)?;
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            if SECRET_FILES.contains(&&*name) {
+                continue;
+            }
+            is_found |= contains(&content, public);
+            self.search(&name, &content)?;
+        }
+        ensure!(is_found, "not even the public key was found");
+        Ok(())
+    }
+
+    fn search(&self, place: &str, content: &[u8]) -> Result<()> {
+        for (what, needle) in &self.needles {
+            ensure!(!contains(content, needle), "{what} is in {place}");
+        }
+        Ok(())
+    }
+}
+
+fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            files.extend(files_below(&entry.path())?);
+        } else {
+            files.push(entry.path());
+        }
+    }
+    Ok(files)
+}
+
+fn contains(content: &[u8], needle: &[u8]) -> bool {
+    content.windows(needle.len()).any(|window| window == needle)
+}
