@@ -2,7 +2,7 @@
 //! request may be repeated, and hyper's client does not tell.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use h2::client::{self, SendRequest};
@@ -17,6 +17,8 @@ use crate::transport::{Limits, TransportError};
 pub(super) struct Http2Connection {
     sender: SendRequest<Bytes>,
     closed: Arc<AtomicBool>,
+    /// How many requests were answered.
+    answers: Arc<AtomicU64>,
     streams: usize,
     body_bytes: usize,
 }
@@ -50,6 +52,7 @@ impl Http2Connection {
         Ok(Self {
             sender,
             closed,
+            answers: Arc::default(),
             streams: limits.http2_streams,
             body_bytes: limits.body_bytes,
         })
@@ -57,6 +60,19 @@ impl Http2Connection {
 
     pub(super) fn is_open(&self) -> bool {
         !self.closed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Acquire)
+    }
+
+    /// Takes no further requests if nobody was answered since there were so many answers: a
+    /// connection that a router has forgotten would otherwise be found out by TCP alone, which
+    /// takes a quarter of an hour. Requests that are under way go on.
+    pub(super) fn retire_if_silent_since(&self, answers: u64) {
+        if self.answers() == answers {
+            self.closed.store(true, Ordering::Release);
+        }
     }
 
     /// Requests that may be under way at once, by our limit and the push service's.
@@ -88,6 +104,7 @@ impl Http2Connection {
             .await
             .map_err(|error| unanswered(&error))?
             .into_parts();
+        self.answers.fetch_add(1, Ordering::AcqRel);
         let body = read_some(body, self.body_bytes).await;
         Ok(Response::from_parts(head, body))
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use tidings_webpush::PushResource;
 use tokio::sync::Notify;
+use tokio::time::{timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use crate::transport::dialer::{Dialed, Dialer};
@@ -89,26 +90,30 @@ impl Pool {
         resource: &PushResource,
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, TransportError> {
-        let turn = self.turn(resource).await?;
-        let posted = tokio::time::timeout(self.limits.request, async {
-            match turn {
-                Turn::Http2(connection, _in_flight) => connection.post(request).await,
-                Turn::Http1(mut connection, slot) => {
-                    let answer = connection.post(resource, request).await;
-                    if answer.is_ok() {
-                        slot.give_back(connection);
-                    }
-                    answer
+        let limit = self.limits.request;
+        let answered = match self.turn(resource).await? {
+            Turn::Http2(connection, _in_flight) => {
+                let answers = connection.answers();
+                let answered = timeout(limit, connection.post(request)).await;
+                if answered.is_err() {
+                    connection.retire_if_silent_since(answers);
                 }
+                answered
             }
-        });
-        posted
-            .await
-            .unwrap_or(Err(TransportError::TimedOut("waiting for the answer")))
+            Turn::Http1(mut connection, slot) => {
+                let answered = timeout(limit, connection.post(resource, request)).await;
+                if matches!(answered, Ok(Ok(_))) {
+                    slot.give_back(connection);
+                }
+                answered
+            }
+        };
+        answered.unwrap_or(Err(TransportError::TimedOut("waiting for the answer")))
     }
 
     async fn turn(self: &Arc<Self>, resource: &PushResource) -> Result<Turn, TransportError> {
         let failures_before = self.lock().failures;
+        let deadline = tokio::time::Instant::now() + self.limits.wait;
         loop {
             // Registered before looking, so that no change between looking and waiting is missed.
             let mut changed = std::pin::pin!(self.changed.notified());
@@ -116,7 +121,9 @@ impl Pool {
             match self.next_step(failures_before)? {
                 Step::Take(turn) => return Ok(turn),
                 Step::Open => return self.open(resource).await,
-                Step::Wait => changed.await,
+                Step::Wait => timeout_at(deadline, changed)
+                    .await
+                    .map_err(|_| TransportError::TimedOut("waiting for a connection with room"))?,
             }
         }
     }
@@ -173,7 +180,7 @@ impl Pool {
         let opening = Opening {
             pool: Arc::clone(self),
         };
-        let dialing = tokio::time::timeout(self.limits.connect, self.handshake(resource));
+        let dialing = timeout(self.limits.connect, self.handshake(resource));
         let opened = dialing
             .await
             .unwrap_or(Err(TransportError::TimedOut("connecting")));
