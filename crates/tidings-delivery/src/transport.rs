@@ -78,7 +78,8 @@ pub struct Limits {
     pub wait: Duration,
     /// From the first octet of the request to the last of the answer.
     pub request: Duration,
-    /// An idle connection is closed after so long.
+    /// A connection that was idle for so long is not used again. It is closed with the next
+    /// requests, to whomever they go.
     pub idle: Duration,
     /// Octets of an answer's header.
     pub header_bytes: u32,
@@ -111,7 +112,7 @@ const TRIES: u32 = 3;
 pub struct PushTransport {
     dialer: Arc<Dialer>,
     limits: Limits,
-    pools: Mutex<HashMap<String, Arc<Pool>>>,
+    pools: Mutex<Pools>,
     tasks: TaskTracker,
 }
 
@@ -126,41 +127,67 @@ impl PushTransport {
         Self {
             dialer: Arc::new(Dialer::new(admission, tls, resolver)),
             limits,
-            pools: Mutex::default(),
+            pools: Mutex::new(Pools {
+                by_origin: HashMap::new(),
+                tidied_at: Instant::now(),
+            }),
             tasks: TaskTracker::new(),
         }
     }
 
     fn pool(&self, resource: &PushResource) -> Arc<Pool> {
         let mut pools = self.lock_pools();
-        if let Some(pool) = pools.get(resource.origin()) {
+        pools.tidy(self.limits.idle);
+        if let Some(pool) = pools.by_origin.get(resource.origin()) {
             return Arc::clone(pool);
         }
-        if pools.len() >= self.limits.origins {
-            make_room(&mut pools);
+        if pools.by_origin.len() >= self.limits.origins {
+            pools.make_room();
         }
         let pool = Arc::new(Pool::new(
             Arc::clone(&self.dialer),
             self.limits.clone(),
             self.tasks.clone(),
         ));
-        pools.insert(resource.origin().to_owned(), Arc::clone(&pool));
+        let origin = resource.origin().to_owned();
+        pools.by_origin.insert(origin, Arc::clone(&pool));
         pool
     }
 
-    fn lock_pools(&self) -> MutexGuard<'_, HashMap<String, Arc<Pool>>> {
+    fn lock_pools(&self) -> MutexGuard<'_, Pools> {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Drops the pool that was used longest ago; requests that are under way keep their connection.
-fn make_room(pools: &mut HashMap<String, Arc<Pool>>) {
-    let oldest: Option<(Instant, String)> = pools
-        .iter()
-        .map(|(origin, pool)| (pool.last_used(), origin.clone()))
-        .min();
-    if let Some((_, origin)) = oldest {
-        pools.remove(&origin);
+/// The pools of all origins. Dropping one closes its idle connections; requests that are under way
+/// keep theirs.
+struct Pools {
+    by_origin: HashMap<String, Arc<Pool>>,
+    tidied_at: Instant,
+}
+
+impl Pools {
+    /// Drops the pools that nobody has used for so long, looking once in that time: a pool that is
+    /// used closes its own idle connections.
+    fn tidy(&mut self, idle: Duration) {
+        if self.tidied_at.elapsed() < idle {
+            return;
+        }
+        self.by_origin
+            .retain(|_, pool| pool.last_used().elapsed() <= idle);
+        self.tidied_at = Instant::now();
+    }
+
+    /// Drops the pool that was used longest ago.
+    fn make_room(&mut self) {
+        let oldest = self
+            .by_origin
+            .iter()
+            .map(|(origin, pool)| (pool.last_used(), origin.clone()))
+            .min();
+        if let Some((_, origin)) = oldest {
+            self.by_origin.remove(&origin);
+        }
     }
 }
 

@@ -221,3 +221,51 @@ async fn a_connection_is_kept_for_the_next_request() {
     };
     tokio::join!(serve, ask);
 }
+
+/// Answers every request on one connection until the other side closes it.
+async fn answer_until_closed(listener: &TcpListener) {
+    let (mut connection, _) = listener.accept().await.unwrap();
+    let mut buffer = [0; 4096];
+    while connection
+        .read(&mut buffer)
+        .await
+        .is_ok_and(|read| read > 0)
+    {
+        let answer = b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n";
+        connection.write_all(answer).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_though_its_origin_is_never_asked_again() {
+    let (quiet, quiet_port) = listen_on(LOOPBACK).await;
+    let (busy, busy_port) = listen_on(LOOPBACK).await;
+    let admission = Admission::new()
+        .with_networks(["127.0.0.0/8".parse().unwrap()])
+        .with_insecure(true);
+    let limits = Limits {
+        idle: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let transport = PushTransport::new(
+        Arc::new(admission),
+        client_config(None).unwrap(),
+        Arc::new(Says(vec![LOOPBACK])),
+        limits,
+    );
+    let ask = async {
+        let quiet_url = format!("http://127.0.0.1:{quiet_port}/x");
+        post(&transport, &quiet_url).await.unwrap();
+        let busy_url = format!("http://127.0.0.1:{busy_port}/x");
+        loop {
+            post(&transport, &busy_url).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = answer_until_closed(&quiet) => {}
+        () = ask => {}
+        () = answer_until_closed(&busy) => panic!("the busy one was closed"),
+        () = tokio::time::sleep(Duration::from_secs(10)) => panic!("it was never closed"),
+    }
+}
