@@ -148,6 +148,12 @@ impl Sent {
         };
         let what = "the first direct messages to be done";
         until(what, are_done, |done| *done == DIRECT_ANSWERED).await?;
+        // Else the next rules would answer some of them.
+        sandbox
+            .stats_until("the other direct messages", |stats| {
+                stats["withheld"] == DIRECT - DIRECT_ANSWERED
+            })
+            .await?;
 
         sandbox
             .behave(&json!([
