@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tidings_core::batch::{Lane, LeasedBatch};
+use tidings_core::batch::{Lane, Lease, LeasedBatch};
 use tidings_core::clock::{Clock, Timestamp};
 use tidings_core::queue::BatchQueue;
 use tidings_core::store::{Claim, DueGroup, PassEnd, Store, StoreError};
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::engine::Policy;
-use crate::engine::batch_worker::BatchWorker;
+use crate::engine::batch_worker::{BatchWorker, PassError};
 use crate::engine::sender::Sender;
 
 pub(super) struct Dispatcher {
@@ -87,7 +88,7 @@ impl Dispatcher {
         }
     }
 
-    fn pause_until(&self, next_due: Option<Timestamp>) -> std::time::Duration {
+    fn pause_until(&self, next_due: Option<Timestamp>) -> Duration {
         let poll = self.sender.policy.poll;
         next_due.map_or(poll, |due| due.since(self.clock.now()).min(poll))
     }
@@ -170,6 +171,7 @@ async fn supervise(
 ) {
     let lease = leased.lease.clone();
     let message = leased.batch.message;
+    let stop = worker.stop.clone();
     let ended = tasks.spawn(async move { worker.run(&leased).await }).await;
     let failure = match ended {
         Ok(Ok(PassEnd::Done { message_done })) => {
@@ -179,7 +181,7 @@ async fn supervise(
             return;
         }
         Ok(Ok(PassEnd::Again { .. })) => return,
-        Ok(Err(StoreError::LeaseLost)) => {
+        Ok(Err(PassError::Store(StoreError::LeaseLost))) => {
             tracing::warn!(message.id = %message, "lost the claim on a batch");
             return;
         }
@@ -187,9 +189,27 @@ async fn supervise(
         Err(error) => error.to_string(),
     };
     tracing::error!(message.id = %message, error = %failure, "a pass over a batch failed; it will be repeated");
-    // Not at once, or a lasting fault would be retried without end and without pause.
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    if let Err(error) = store.release(&lease).await {
-        tracing::error!(%error, "the claim on a batch could not be given back");
+    give_back(store.as_ref(), &lease, &stop).await;
+}
+
+/// How long a batch rests after a pass that failed. Not at once, or a lasting fault would be
+/// retried without end and without pause.
+const REST: Duration = Duration::from_secs(1);
+
+/// Gives a claim back, however long the store cannot be written to: nobody else can send the batch
+/// before. Once the engine stops, the claim ends with the process.
+async fn give_back(store: &dyn Store, lease: &Lease, stop: &CancellationToken) {
+    let mut told = false;
+    loop {
+        tokio::time::sleep(REST).await;
+        match store.release(lease).await {
+            Err(error) if !stop.is_cancelled() => {
+                if !told {
+                    tracing::error!(%error, "the claim on a batch cannot be given back; trying again");
+                }
+                told = true;
+            }
+            _ => return,
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The engine, with paused time: retries that wait for hours take no time here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -182,6 +182,34 @@ async fn a_panic_in_a_worker_costs_time_and_no_message() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_delivery_that_fails_costs_the_others_nothing() {
+    let gate = Arc::new(Semaphore::new(0));
+    let first = AtomicBool::new(true);
+    let script = move |_: &_, _| {
+        assert!(
+            !first.swap(false, Ordering::SeqCst),
+            "the push service's script says so"
+        );
+        answer(201)
+    };
+    let mut rig = Rig::start(script, Some(Arc::clone(&gate))).await;
+    for _ in 0..3 {
+        rig.subscribe(PushService::Fcm).await;
+    }
+    let message = rig.send(rig.message(Audience::All)).await;
+    rig.wait_for(message, |_| rig.push_service.all_posts() == 3)
+        .await;
+    gate.add_permits(1);
+    let looks = AtomicUsize::new(0);
+    rig.wait_for(message, |_| looks.fetch_add(1, Ordering::SeqCst) > 60)
+        .await;
+    gate.add_permits(10);
+    assert_eq!(rig.wait_until_done(message).await.counts.accepted, 3);
+    assert_eq!(rig.push_service.all_posts(), 4, "one was posted again");
+    rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_direct_message_passes_a_broadcast_that_waits() {
     let gate = Arc::new(Semaphore::new(0));
     let mut rig = Rig::start(|_, _| answer(201), Some(Arc::clone(&gate))).await;
@@ -221,6 +249,34 @@ async fn stopping_records_what_was_under_way() {
         .await;
     // The answers come after the engine was told to stop: `join!` polls in this order.
     tokio::join!(rig.shutdown(), async { gate.add_permits(10) });
+    let stopped = rig.wait_for(message, |_| true).await;
+    assert_eq!(stopped.counts.accepted, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_answered_while_stopping_is_recorded_at_once() {
+    let gate = Arc::new(Semaphore::new(0));
+    let mut rig = Rig::start(|_, _| answer(201), Some(Arc::clone(&gate))).await;
+    for _ in 0..10 {
+        rig.subscribe(PushService::Mozilla).await;
+    }
+    let message = rig.send(rig.message(Audience::All)).await;
+    rig.wait_for(message, |_| rig.push_service.all_posts() == 10)
+        .await;
+    // Whoever stops a process kills it when it takes long: what came by then must not be lost.
+    let engine = rig.take_engine();
+    let stopped = async {
+        gate.add_permits(4);
+        let looks = AtomicUsize::new(0);
+        let looked = rig
+            .wait_for(message, |message| {
+                message.counts.accepted == 4 || looks.fetch_add(1, Ordering::SeqCst) > 60
+            })
+            .await;
+        assert_eq!(looked.counts.accepted, 4, "while six are still waited for");
+        gate.add_permits(6);
+    };
+    tokio::join!(engine.shutdown(), stopped);
     let stopped = rig.wait_for(message, |_| true).await;
     assert_eq!(stopped.counts.accepted, 10);
 }

@@ -260,7 +260,12 @@ impl Rig {
         record.unwrap().state
     }
 
+    /// The engine, for a test that stops it while it looks at what happens.
+    pub(crate) fn take_engine(&mut self) -> Engine {
+        self.engine.take().unwrap()
+    }
+
     pub(crate) async fn shutdown(&mut self) {
-        self.engine.take().unwrap().shutdown().await;
+        self.take_engine().shutdown().await;
     }
 }
