@@ -116,6 +116,7 @@ impl WakePlanner for PlannerWake {
 pub struct Engine {
     tasks: TaskTracker,
     stop: CancellationToken,
+    transport: Arc<dyn Transport>,
     drain: Duration,
 }
 
@@ -136,7 +137,7 @@ impl Engine {
         let keyring = Keyring::new(Arc::clone(&parts.store), parts.contact);
         let sender = Sender {
             store: Arc::clone(&parts.store),
-            transport: parts.transport,
+            transport: Arc::clone(&parts.transport),
             clock: Arc::clone(&parts.clock),
             randomness: Arc::clone(&parts.randomness),
             macs: parts.macs,
@@ -154,13 +155,21 @@ impl Engine {
             tasks.clone(),
         );
         tasks.spawn(dispatcher.run(stop.clone()));
-        Self { tasks, stop, drain }
+        Self {
+            tasks,
+            stop,
+            transport: parts.transport,
+            drain,
+        }
     }
 
     /// Claims nothing more, finishes what is under way as far as the time for it reaches, records
     /// it, and gives the rest back.
     pub async fn shutdown(self) {
         self.stop.cancel();
+        // What waits for a connection would be posted while the time runs out, and once more after
+        // the next start.
+        self.transport.close();
         self.tasks.close();
         // Workers stop waiting for answers after `drain`; recording what came takes a little more.
         let limit = self.drain + Duration::from_secs(5);

@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use tidings_webpush::{Admission, PushResource};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::transport::dialer::Dialer;
@@ -33,6 +34,10 @@ pub trait Transport: Send + Sync {
         resource: &PushResource,
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, TransportError>;
+
+    /// Begins nothing more: posts that still wait for a connection fail with
+    /// [`TransportError::Closed`]. Requests that were begun go on.
+    fn close(&self) {}
 }
 
 /// Why there is no answer. The push service may have taken the message all the same.
@@ -59,6 +64,9 @@ pub enum TransportError {
     /// The push service said that it has not looked at the request.
     #[error("the push service closed the connection before it looked at the request")]
     NotProcessed,
+    /// The transport was closed before the request was begun.
+    #[error("the server is stopping")]
+    Closed,
 }
 
 /// What bounds connections and requests.
@@ -114,6 +122,7 @@ pub struct PushTransport {
     limits: Limits,
     pools: Mutex<Pools>,
     tasks: TaskTracker,
+    closed: CancellationToken,
 }
 
 impl PushTransport {
@@ -132,6 +141,7 @@ impl PushTransport {
                 tidied_at: Instant::now(),
             }),
             tasks: TaskTracker::new(),
+            closed: CancellationToken::new(),
         }
     }
 
@@ -148,6 +158,7 @@ impl PushTransport {
             Arc::clone(&self.dialer),
             self.limits.clone(),
             self.tasks.clone(),
+            self.closed.clone(),
         ));
         let origin = resource.origin().to_owned();
         pools.by_origin.insert(origin, Arc::clone(&pool));
@@ -207,6 +218,10 @@ impl Transport for PushTransport {
             }
         }
         pool.post(resource, request).await
+    }
+
+    fn close(&self) {
+        self.closed.cancel();
     }
 }
 

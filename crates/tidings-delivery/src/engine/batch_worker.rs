@@ -140,7 +140,11 @@ impl Deliveries {
 
     async fn take(&mut self, ended: Option<Ended>) -> Result<(), PassError> {
         match ended {
-            Some(ended) => self.recorder.add(ended??).await?,
+            Some(ended) => {
+                if let Some(outcome) = ended?? {
+                    self.recorder.add(outcome).await?;
+                }
+            }
             None => self.recorder.flush().await?,
         }
         Ok(())

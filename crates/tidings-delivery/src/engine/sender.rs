@@ -23,7 +23,7 @@ use url::Url;
 
 use crate::engine::Policy;
 use crate::engine::keyring::{Keyring, KeyringError};
-use crate::transport::Transport;
+use crate::transport::{Transport, TransportError};
 
 pub(super) struct Sender {
     pub(super) store: Arc<dyn Store>,
@@ -68,19 +68,22 @@ impl Sender {
         }
     }
 
-    /// Makes one attempt and says what became of it.
+    /// Makes one attempt and says what became of it. `None` if the engine stops before the attempt
+    /// was begun.
     pub(super) async fn deliver(
         &self,
         batch: &Batch,
         message: &BatchMessage,
         member: LoadedMember,
-    ) -> Result<Outcome, StoreError> {
-        let outcome = |kind, attempt, last_answer| Outcome {
-            position: member.position,
-            subscription: member.target.as_ref().map(|target| target.id),
-            kind,
-            attempt,
-            last_answer,
+    ) -> Result<Option<Outcome>, StoreError> {
+        let outcome = |kind, attempt, last_answer| {
+            Some(Outcome {
+                position: member.position,
+                subscription: member.target.as_ref().map(|target| target.id),
+                kind,
+                attempt,
+                last_answer,
+            })
         };
         if message.cancelled {
             return Ok(outcome(OutcomeKind::Cancelled, member.attempts, None));
@@ -109,6 +112,7 @@ impl Sender {
             .await;
         let (result, last_answer) = match posted {
             Ok(response) => self.understand(target, &response),
+            Err(TransportError::Closed) => return Ok(None),
             Err(error) => {
                 let reason = error.to_string();
                 (

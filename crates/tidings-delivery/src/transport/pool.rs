@@ -9,6 +9,7 @@ use http::{Request, Response};
 use tidings_webpush::PushResource;
 use tokio::sync::Notify;
 use tokio::time::{timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::transport::dialer::{Dialed, Dialer};
@@ -23,6 +24,8 @@ pub(super) struct Pool {
     connections: Mutex<Connections>,
     /// Told whenever a request ends or a connection opens or closes.
     changed: Arc<Notify>,
+    /// Once cancelled, nobody gets a turn any more.
+    closed: CancellationToken,
 }
 
 struct Connections {
@@ -61,7 +64,12 @@ enum Step {
 }
 
 impl Pool {
-    pub(super) fn new(dialer: Arc<Dialer>, limits: Limits, tasks: TaskTracker) -> Self {
+    pub(super) fn new(
+        dialer: Arc<Dialer>,
+        limits: Limits,
+        tasks: TaskTracker,
+        closed: CancellationToken,
+    ) -> Self {
         let connections = Connections {
             http2: Vec::new(),
             idle_http1: Vec::new(),
@@ -78,6 +86,7 @@ impl Pool {
             tasks,
             connections: Mutex::new(connections),
             changed: Arc::default(),
+            closed,
         }
     }
 
@@ -91,7 +100,12 @@ impl Pool {
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, TransportError> {
         let limit = self.limits.request;
-        let answered = match self.turn(resource).await? {
+        let turn = tokio::select! {
+            biased;
+            () = self.closed.cancelled() => return Err(TransportError::Closed),
+            turn = self.turn(resource) => turn?,
+        };
+        let answered = match turn {
             Turn::Http2(connection, _in_flight) => {
                 let answers = connection.answers();
                 let answered = timeout(limit, connection.post(request)).await;

@@ -22,6 +22,18 @@ async fn what_is_under_way_at_sigterm_is_finished_and_recorded() -> Result<()> {
     stopped.check_the_next_server(AUDIENCE).await
 }
 
+#[tokio::test]
+async fn what_waits_for_a_connection_at_sigterm_is_left_for_the_next_server() -> Result<()> {
+    // Over HTTP/1.1, 16 at a time: to finish them all would take longer than a server may take to
+    // end, and what was cut off then would be sent twice.
+    const AUDIENCE: usize = 300;
+    const AT_ONCE: usize = 16;
+
+    let stopped = StoppedBroadcast::over(Scheme::Http, AUDIENCE, AT_ONCE).await?;
+    assert_eq!(stopped.stats["vanished"], 0, "some were cut off");
+    stopped.check_the_next_server(AUDIENCE).await
+}
+
 /// A broadcast whose server was told to end in the middle of it.
 struct StoppedBroadcast {
     sandbox: Sandbox,
