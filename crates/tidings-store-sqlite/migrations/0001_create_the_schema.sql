@@ -56,7 +56,10 @@ CREATE TABLE subscriptions (
     UNIQUE (application_id, endpoint_hash)
 ) STRICT;
 
-CREATE INDEX subscriptions_by_user ON subscriptions (application_id, user) WHERE user IS NOT NULL;
+CREATE INDEX subscriptions_by_user ON subscriptions (application_id, user, seq)
+    WHERE user IS NOT NULL;
+CREATE INDEX subscriptions_by_state ON subscriptions (application_id, state, seq)
+    WHERE state <> 'active';
 CREATE INDEX subscriptions_by_vapid_key ON subscriptions (vapid_key_id) WHERE state = 'active';
 CREATE INDEX subscriptions_tombstones ON subscriptions (ended_at) WHERE ended_at IS NOT NULL;
 

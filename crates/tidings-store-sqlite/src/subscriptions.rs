@@ -15,7 +15,7 @@ use tidings_core::store::{
     NewSubscription, Page, PageRequest, Registration, StoreError, SubscriptionChange,
     SubscriptionFilter, SubscriptionStore,
 };
-use tidings_core::subscription::{PushServiceGroup, SubscriptionRecord};
+use tidings_core::subscription::{PushServiceGroup, SubscriptionRecord, SubscriptionState};
 use tidings_webpush::ContentEncoding;
 
 use crate::database::refused;
@@ -273,7 +273,23 @@ fn list(
     filter: &SubscriptionFilter,
     page: PageRequest<Seq>,
 ) -> Result<Page<SubscriptionRecord, Seq>, StoreError> {
-    // Index: the primary key; with a user, subscriptions_by_user.
+    let (sql, values) = list_query(app, filter, page);
+    let mut statement = connection.prepare_cached(&sql).map_err(refused)?;
+    let mut rows = statement.query(params_from_iter(values)).map_err(refused)?;
+    let mut items = Vec::new();
+    while let Some(found) = rows.next().map_err(refused)? {
+        items.push(row::read(found, seals)?);
+    }
+    Ok(Page::from_surplus(items, page.limit, |record| record.seq))
+}
+
+// Index: the primary key; with a user subscriptions_by_user, with another state than `active`
+// subscriptions_by_state.
+fn list_query(
+    app: ApplicationId,
+    filter: &SubscriptionFilter,
+    page: PageRequest<Seq>,
+) -> (String, Vec<SqlValue>) {
     let mut condition = "s.application_id = ? AND s.seq < ?".to_owned();
     let mut values: Vec<SqlValue> = vec![
         app.as_i64().into(),
@@ -282,6 +298,10 @@ fn list(
     if let Some(state) = filter.state {
         condition.push_str(" AND s.state = ?");
         values.push(state.as_str().to_owned().into());
+        if state != SubscriptionState::Active {
+            // A partial index is used only where its own condition is repeated.
+            condition.push_str(" AND s.state <> 'active'");
+        }
     }
     if let Some(user) = &filter.user {
         condition.push_str(" AND s.user = ?");
@@ -289,14 +309,7 @@ fn list(
     }
     condition.push_str(" ORDER BY s.seq DESC LIMIT ?");
     values.push((i64::from(page.limit) + 1).into());
-    let sql = row::select("subscriptions", &condition);
-    let mut statement = connection.prepare_cached(&sql).map_err(refused)?;
-    let mut rows = statement.query(params_from_iter(values)).map_err(refused)?;
-    let mut items = Vec::new();
-    while let Some(found) = rows.next().map_err(refused)? {
-        items.push(row::read(found, seals)?);
-    }
-    Ok(Page::from_surplus(items, page.limit, |record| record.seq))
+    (row::select("subscriptions", &condition), values)
 }
 
 fn end(
@@ -354,4 +367,68 @@ fn take_test_turn(
         .and_then(|mut statement| statement.execute((id.as_bytes(), app.as_i64(), now.as_millis())))
         .map_err(refused)?;
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings_core::subscription::UserId;
+
+    use super::*;
+    use crate::database::open_for_writing;
+
+    #[test]
+    fn no_list_walks_the_whole_table() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_lock, connection) =
+            open_for_writing(directory.path(), Timestamp::from_millis(0)).unwrap();
+        let by_state = |state| SubscriptionFilter {
+            state: Some(state),
+            user: None,
+        };
+        let by_user = |state| SubscriptionFilter {
+            state,
+            user: UserId::parse("u"),
+        };
+        for (filter, index) in [
+            (
+                SubscriptionFilter::default(),
+                "(application_id=? AND seq<?)",
+            ),
+            (
+                by_state(SubscriptionState::Active),
+                "(application_id=? AND seq<?)",
+            ),
+            (
+                by_state(SubscriptionState::Gone),
+                "subscriptions_by_state (application_id=? AND state=? AND seq<?)",
+            ),
+            (
+                by_user(None),
+                "subscriptions_by_user (application_id=? AND user=? AND seq<?)",
+            ),
+            (
+                by_user(Some(SubscriptionState::Active)),
+                "subscriptions_by_user (application_id=? AND user=? AND seq<?)",
+            ),
+        ] {
+            let page = PageRequest {
+                after: None,
+                limit: 10,
+            };
+            let (sql, values) = list_query(ApplicationId::DEFAULT, &filter, page);
+            let mut statement = connection
+                .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+                .unwrap();
+            let steps: Vec<String> = statement
+                .query_map(params_from_iter(values), |row| row.get(3))
+                .unwrap()
+                .collect::<Result<_, _>>()
+                .unwrap();
+            assert!(steps[0].contains(index), "{filter:?}: {steps:?}");
+            assert!(
+                !steps.iter().any(|step| step.contains("B-TREE")),
+                "{steps:?}"
+            );
+        }
+    }
 }
