@@ -103,13 +103,10 @@ fn backoff(attempt: Attempt, policy: &RetryPolicy) -> Duration {
 /// How long after its due instant a message with TTL 0 may still get its one attempt.
 const IMMEDIATE_GRACE: Duration = Duration::from_mins(1);
 
-/// The instant after which a delivery has expired.
+/// The instant from which on nothing is tried again. With TTL 0 that is the due instant itself: now
+/// or never, so there is one attempt.
 pub fn deadline(due_at: Timestamp, options: &MessageOptions) -> Timestamp {
-    due_at.plus(if options.ttl.is_zero() {
-        IMMEDIATE_GRACE
-    } else {
-        options.ttl
-    })
+    due_at.plus(options.ttl)
 }
 
 /// The TTL to send with an attempt: what is left of the message's. `None` once there is nothing.
@@ -118,13 +115,14 @@ pub fn remaining_ttl(
     options: &MessageOptions,
     now: Timestamp,
 ) -> Option<Duration> {
-    if now >= deadline(due_at, options) {
+    if options.ttl.is_zero() {
+        return (now < due_at.plus(IMMEDIATE_GRACE)).then_some(Duration::ZERO);
+    }
+    let deadline = deadline(due_at, options);
+    if now >= deadline {
         return None;
     }
-    if options.ttl.is_zero() {
-        return Some(Duration::ZERO);
-    }
-    let left = due_at.plus(options.ttl).since(now).as_secs().max(1);
+    let left = deadline.since(now).as_secs().max(1);
     Some(Duration::from_secs(left).min(options.ttl))
 }
 
@@ -227,6 +225,19 @@ pub struct LastAnswer {
     pub status: Option<u16>,
     /// A short text without secrets, at most 200 characters.
     pub reason: String,
+}
+
+/// Characters of [`LastAnswer::reason`].
+const MAX_REASON_CHARACTERS: usize = 200;
+
+impl LastAnswer {
+    /// There was no answer, for this reason. It is cut: a stranger's certificate can be quoted in it.
+    pub fn none(reason: &str) -> Self {
+        Self {
+            status: None,
+            reason: reason.chars().take(MAX_REASON_CHARACTERS).collect(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -354,6 +365,23 @@ mod tests {
             remaining_ttl(NOW, &now_or_never, NOW.plus(IMMEDIATE_GRACE)),
             None
         );
+        let soon_after = NOW.plus(Duration::from_millis(5));
+        let failed = Attempt {
+            ended_at: soon_after,
+            deadline: deadline(NOW, &now_or_never),
+            jitter: 0,
+            number: 1,
+        };
+        let decided = decide(&AttemptResult::Unanswered, failed, &RetryPolicy::default());
+        assert_eq!(decided, Disposition::Expired);
+    }
+
+    #[test]
+    fn a_reason_is_short_whoever_wrote_it() {
+        let names_of_a_certificate = "é.example ".repeat(2000);
+        let answer = LastAnswer::none(&names_of_a_certificate);
+        assert_eq!(answer.reason.chars().count(), 200);
+        assert_eq!(LastAnswer::none("short").reason, "short");
     }
 
     #[test]

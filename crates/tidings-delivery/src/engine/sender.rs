@@ -99,10 +99,7 @@ impl Sender {
             Ok(request) => request,
             Err(NotSent::Store(error)) => return Err(error),
             Err(NotSent::Refused(reason)) => {
-                let answer = LastAnswer {
-                    status: None,
-                    reason,
-                };
+                let answer = LastAnswer::none(&reason);
                 return Ok(outcome(OutcomeKind::Refused, number, Some(answer)));
             }
         };
@@ -114,14 +111,8 @@ impl Sender {
             Ok(response) => self.understand(target, &response),
             Err(TransportError::Closed) => return Ok(None),
             Err(error) => {
-                let reason = error.to_string();
-                (
-                    AttemptResult::Unanswered,
-                    LastAnswer {
-                        status: None,
-                        reason,
-                    },
-                )
+                let answer = LastAnswer::none(&error.to_string());
+                (AttemptResult::Unanswered, answer)
             }
         };
         let attempt = Attempt {

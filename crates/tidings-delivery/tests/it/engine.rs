@@ -146,6 +146,18 @@ async fn nobody_is_tried_after_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn now_or_never_is_tried_once() {
+    let mut rig = Rig::start(|_, _| answer(503), None).await;
+    let (_, resource) = rig.subscribe(PushService::Mozilla).await;
+    let mut message = rig.message(Audience::All);
+    message.options = options(Duration::ZERO);
+    let message = rig.send(message).await;
+    assert_eq!(rig.wait_until_done(message).await.counts.expired, 1);
+    assert_eq!(rig.push_service.posts(&resource).len(), 1);
+    rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_member_is_posted_to_once_if_all_goes_well() {
     let mut rig = Rig::start(|_, _| answer(201), None).await;
     let services = [
