@@ -1,8 +1,9 @@
 //! The one writer: a thread that takes work from three bounded queues and groups it into
 //! transactions, so that many small writes share one `fsync`.
 //!
-//! Work of the accept queue goes first, then recording, then bulk; no transaction takes new work
-//! once it is 25 ms old. Each piece of work runs in a savepoint: one that fails undoes only itself.
+//! Work of the accept queue goes first, then recording, then bulk, but no queue is passed over for
+//! ever; no transaction takes new work once it is 25 ms old. Each piece of work runs in a savepoint:
+//! one that fails undoes only itself.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,9 @@ const LONGEST_TRANSACTION: Duration = Duration::from_millis(25);
 
 /// Pieces of work that may wait in each queue; who comes later waits for room.
 const QUEUE_CAPACITY: usize = 256;
+
+/// How often a queue lets others go first: who floods one must not stop the others.
+const PATIENCE: u32 = 32;
 
 /// The queues, the one that goes first first.
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +49,15 @@ struct Shared {
 
 #[derive(Default)]
 struct Waiting {
-    queues: [VecDeque<Box<dyn Job>>; 3],
+    lines: [Line; 3],
     closed: bool,
+}
+
+#[derive(Default)]
+struct Line {
+    jobs: VecDeque<Box<dyn Job>>,
+    /// How often another line went first while somebody waited in this one.
+    passed_over: u32,
 }
 
 impl Writer {
@@ -62,6 +73,7 @@ impl Writer {
             .spawn(move || {
                 // The lock outlives the connection.
                 let _lock = lock;
+                let _closing = CloseAtEnd(&for_thread);
                 write_until_closed(&for_thread, connection);
             })
             .map_err(|source| OpenError::File {
@@ -86,8 +98,11 @@ impl Writer {
         }
         {
             let mut waiting = self.shared.lock();
-            if let Some(queue) = waiting.queues.get_mut(queue as usize) {
-                queue.push_back(Box::new(Pending {
+            if waiting.closed {
+                return Err(closed());
+            }
+            if let Some(line) = waiting.lines.get_mut(queue as usize) {
+                line.jobs.push_back(Box::new(Pending {
                     work: Some(work),
                     result: None,
                     reply,
@@ -140,13 +155,38 @@ impl Shared {
     }
 
     fn take_from(&self, waiting: &mut Waiting) -> Option<Box<dyn Job>> {
-        for (queue, room) in waiting.queues.iter_mut().zip(&self.room) {
-            if let Some(job) = queue.pop_front() {
+        let somebody_waits = |line: &Line| !line.jobs.is_empty();
+        let out_of_patience = |line: &Line| somebody_waits(line) && line.passed_over >= PATIENCE;
+        let lines = &mut waiting.lines;
+        let turn = lines
+            .iter()
+            .position(out_of_patience)
+            .or_else(|| lines.iter().position(somebody_waits))?;
+        let mut taken = None;
+        for (index, (line, room)) in lines.iter_mut().zip(&self.room).enumerate() {
+            if index == turn {
+                taken = line.jobs.pop_front();
+                line.passed_over = 0;
                 room.add_permits(1);
-                return Some(job);
+            } else if somebody_waits(line) {
+                line.passed_over += 1;
             }
         }
-        None
+        taken
+    }
+}
+
+/// Lets nobody wait for a writer that has ended, be it by a panic.
+struct CloseAtEnd<'a>(&'a Shared);
+
+impl Drop for CloseAtEnd<'_> {
+    fn drop(&mut self) {
+        for room in &self.0.room {
+            room.close();
+        }
+        let mut waiting = self.0.lock();
+        waiting.closed = true;
+        waiting.lines = Default::default();
     }
 }
 
@@ -242,4 +282,82 @@ where
 
 fn closed() -> StoreError {
     StoreError::Unavailable("the database is closed".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use tempfile::TempDir;
+    use tidings_core::clock::Timestamp;
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::database::open_for_writing;
+
+    fn writer() -> (TempDir, Arc<Writer>) {
+        let directory = tempfile::tempdir().unwrap();
+        let now = Timestamp::from_millis(0);
+        let (lock, connection) = open_for_writing(directory.path(), now).unwrap();
+        (
+            directory,
+            Arc::new(Writer::start(connection, lock).unwrap()),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_flood_in_one_queue_stops_no_other() {
+        let (_directory, writer) = writer();
+        let (done, order) = mpsc::channel();
+        let (go_on, held) = mpsc::channel::<()>();
+        let mut running = JoinSet::new();
+        let mut run = |queue, work: Box<dyn FnOnce() + Send>| {
+            let writer = Arc::clone(&writer);
+            running.spawn(async move {
+                let work = move |_: &Connection| {
+                    work();
+                    Ok(())
+                };
+                writer.run(queue, work).await.unwrap();
+            });
+        };
+        run(Queue::Accept, Box::new(move || held.recv().unwrap()));
+        let flood = (0..200).map(|_| (Queue::Accept, "flood"));
+        let others = [(Queue::Record, "record"), (Queue::Bulk, "bulk")];
+        for (queue, name) in flood.chain(others) {
+            let done = done.clone();
+            run(queue, Box::new(move || done.send(name).unwrap()));
+        }
+        let waiting = || -> usize {
+            let waiting = writer.shared.lock();
+            waiting.lines.iter().map(|line| line.jobs.len()).sum()
+        };
+        while waiting() < 202 {
+            tokio::task::yield_now().await;
+        }
+        go_on.send(()).unwrap();
+        running.join_all().await;
+        let order: Vec<_> = order.try_iter().collect();
+        assert_eq!(order.len(), 202);
+        for name in ["record", "bulk"] {
+            let place = order.iter().position(|done| *done == name).unwrap();
+            assert!(
+                place <= 2 * PATIENCE as usize + 2,
+                "{name} came at place {place}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_writer_that_has_ended() {
+        let (_directory, writer) = writer();
+        let panicked = writer.run(Queue::Bulk, |_| -> Result<(), _> { panic!("a defect") });
+        assert!(panicked.await.is_err());
+        let after = writer.run(Queue::Accept, |_| Ok(()));
+        let after = tokio::time::timeout(Duration::from_secs(10), after).await;
+        assert!(
+            matches!(after, Ok(Err(StoreError::Unavailable(_)))),
+            "{after:?}"
+        );
+    }
 }
