@@ -89,13 +89,14 @@ impl RunningServer {
         server
             .ensure_vapid_key(ApplicationId::DEFAULT, settings.vapid_key)
             .await?;
-        let engine = shared.start_engine(&settings.push, settings.contact)?;
         let router = tidings_http::router(RouterParts {
             server,
             admin_token: directory.admin_token(settings.admin_token)?,
             randomness: Arc::clone(&shared.randomness),
             demo: settings.demo,
         });
+        // Last: what fails above must not break off sends that have begun.
+        let engine = shared.start_engine(&settings.push, settings.contact)?;
         Ok(Self {
             listener,
             address,
@@ -119,8 +120,16 @@ impl RunningServer {
             stop.clone(),
             ServeLimits::default(),
         );
-        tokio::join!(serving, sweep(self.store, self.clock, stop));
-        self.engine.shutdown().await;
+        // At once, not one after the other: whoever stops a process does not wait long.
+        let sending = async {
+            stop.cancelled().await;
+            self.engine.shutdown().await;
+        };
+        tokio::join!(
+            serving,
+            sending,
+            sweep(self.store, self.clock, stop.clone())
+        );
         tracing::info!("stopped");
     }
 }
