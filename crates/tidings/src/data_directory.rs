@@ -130,5 +130,26 @@ pub(crate) fn write_new(path: &Path, text: &str) -> Result<()> {
         .with_context(|| format!("cannot make the file {}", path.display()))?;
     writeln!(file, "{}", text.trim_end())
         .and_then(|()| file.sync_all())
+        .and_then(|()| sync_folder_of(path))
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A new file survives a power failure only if its folder is written too: without the sealing key
+/// nothing in the database can be opened.
+#[cfg(unix)]
+fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => fs::File::open(".")?.sync_all(),
+        Some(folder) => fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "elsewhere folders cannot be written to the disk"
+)]
+fn sync_folder_of(_path: &Path) -> std::io::Result<()> {
+    Ok(())
 }
