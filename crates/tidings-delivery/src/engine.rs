@@ -90,7 +90,8 @@ impl Default for Policy {
             padding: Padding::ToMultipleOf(PADDING_STEP),
             bulk_batches: 4,
             direct_batches: 64,
-            bulk_deliveries: 400,
+            // Of the 400 streams that four connections have, 5 % are left for direct messages.
+            bulk_deliveries: 380,
             direct_deliveries: 64,
             record_outcomes: 256,
             record_interval: Duration::from_millis(200),

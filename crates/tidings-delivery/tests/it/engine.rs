@@ -230,7 +230,7 @@ async fn a_direct_message_passes_a_broadcast_that_waits() {
     }
     let (person, resource) = rig.subscribe(PushService::Fcm).await;
     let broadcast = rig.send(rig.message(Audience::All)).await;
-    rig.wait_for(broadcast, |_| rig.push_service.all_posts() >= 400)
+    rig.wait_for(broadcast, |_| rig.push_service.all_posts() >= 380)
         .await;
     let audience = Audience::Listed {
         subscriptions: vec![person],
