@@ -1,5 +1,6 @@
 //! What a message says, and the text that is encrypted for each subscription.
 
+use std::fmt;
 use std::ops::Range;
 
 use base64::Engine as _;
@@ -13,8 +14,8 @@ use crate::mac::{Macs, PROOF_CHARACTERS};
 /// Characters of a subscription's identifier on the wire.
 const SUBSCRIPTION_ID_CHARACTERS: usize = 4 + 32;
 
-/// What a message says.
-#[derive(Clone, PartialEq, Debug)]
+/// What a message says. Its `Debug` does not.
+#[derive(Clone, PartialEq)]
 pub enum Content {
     /// A notification that every browser shows: Declarative Web Push JSON.
     Notification {
@@ -39,6 +40,12 @@ pub enum Content {
 pub struct PayloadTooLarge {
     /// By how many octets.
     pub over_by: usize,
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Content")
+    }
 }
 
 impl Content {
@@ -165,13 +172,19 @@ fn find(text: &[u8], slot: &[u8]) -> Option<Range<usize>> {
 
 /// A payload rendered once for all: only the subscription's id and the receipt's proof differ, and
 /// they always have the same width.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RenderedPayload {
     text: Vec<u8>,
     slots: Option<Slots>,
 }
 
-#[derive(Clone, Debug)]
+impl fmt::Debug for RenderedPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RenderedPayload")
+    }
+}
+
+#[derive(Clone)]
 struct Slots {
     subscription: Range<usize>,
     proof: Range<usize>,
@@ -287,6 +300,17 @@ mod tests {
             assert_eq!(value["tidings"]["subscription"], id.to_string());
             assert_eq!(value["data"], json!([1, "a"]));
         }
+    }
+
+    #[test]
+    fn what_a_message_says_is_not_for_logs() {
+        let (message, ..) = ids();
+        let content = notification(json!({"title": "Your code is 123456"}));
+        let rendered = content.render(message, RECEIPTS, &SystemRandomness);
+        assert_eq!(
+            format!("{content:?} {rendered:?}"),
+            "Content RenderedPayload"
+        );
     }
 
     #[test]

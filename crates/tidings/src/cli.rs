@@ -15,7 +15,7 @@ use crate::settings::SettingsArgs;
 /// `tidings serve` is the server for production.
 ///
 /// Exit status: 0 on success, 1 on failure, 2 for a wrong command line.
-#[derive(Parser, Debug)]
+#[derive(Parser)]
 #[command(name = "tidings", version, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -25,7 +25,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-#[derive(Subcommand, Debug)]
+#[derive(Subcommand)]
 pub(crate) enum Command {
     /// Run the server
     Serve(Box<SettingsArgs>),
@@ -97,7 +97,7 @@ pub(crate) struct SandboxArgs {
 }
 
 /// How to reach a running server.
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub(crate) struct ServerArgs {
     /// The server's URL
     #[arg(long, env = "TIDINGS_URL", default_value = "http://127.0.0.1:8030")]
@@ -128,7 +128,7 @@ pub(crate) struct ServerArgs {
 ///   tidings send --all --title "We are back" --body "Thanks for waiting" --wait
 ///
 ///   tidings send --user 42 --title "Your code" --body "123 456" --ttl 5m --urgency high
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct SendArgs {
     #[command(flatten)]
@@ -202,7 +202,7 @@ pub(crate) struct ContentArgs {
     pub(crate) data: Option<String>,
 }
 
-#[derive(Subcommand, Debug)]
+#[derive(Subcommand)]
 pub(crate) enum VapidCommand {
     /// Make a key pair and print it; no server is asked
     Generate {

@@ -23,7 +23,7 @@ const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8030);
 
 /// Run the server. Every setting can also stand in the settings file; `docs/api.md` explains each.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Default)]
 pub(crate) struct SettingsArgs {
     /// A settings file [default: tidings.toml in the working directory, if there is one]
     #[arg(long, env = "TIDINGS_CONFIG", value_name = "FILE")]

@@ -1,5 +1,6 @@
 //! A caller hands over a message: checked, made durable, answered.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -33,8 +34,8 @@ pub struct MessageRequest {
     pub idempotency: Option<IdempotencyKey>,
 }
 
-/// What a caller asks to show, before it was checked.
-#[derive(Clone, Debug)]
+/// What a caller asks to show, before it was checked. Its `Debug` does not tell.
+#[derive(Clone)]
 pub enum ContentRequest {
     /// The member `notification` of Declarative Web Push, with the web's own names.
     Notification {
@@ -47,6 +48,12 @@ pub enum ContentRequest {
     Data(Value),
     /// Exact bytes.
     Bytes(Vec<u8>),
+}
+
+impl fmt::Debug for ContentRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ContentRequest")
+    }
 }
 
 /// An accepted message.
