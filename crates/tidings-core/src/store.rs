@@ -8,6 +8,7 @@ mod messages;
 mod setup;
 mod subscriptions;
 
+use crate::sealing::SealingError;
 pub use crate::store::batches::{BatchStore, Claim, DueGroup, LoadedMember, PassEnd, SendTarget};
 pub use crate::store::messages::{
     Accepted, AudienceMember, IdempotencyKey, MessageStore, PlannedStep, ReceiptStore,
@@ -45,7 +46,7 @@ pub enum StoreError {
     Unreadable(&'static str),
     /// A secret could not be sealed or opened.
     #[error(transparent)]
-    Sealing(#[from] crate::sealing::SealingError),
+    Sealing(#[from] SealingError),
 }
 
 /// An error of a database driver.
@@ -55,6 +56,14 @@ impl StoreError {
     /// Whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
+    }
+
+    /// Whether a stored value is damaged: this one alone, and for good.
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreadable(_) | Self::Sealing(SealingError::Damaged(_))
+        )
     }
 }
 

@@ -270,9 +270,18 @@ fn targets(
         let id = SubscriptionId::from_bytes(row.get(1).map_err(refused)?);
         let capability: Vec<u8> = row.get(2).map_err(refused)?;
         let encoding: String = row.get(3).map_err(refused)?;
+        let subscription = match open_capability(seals, id, &capability) {
+            Ok(subscription) => subscription,
+            // It must not keep the rest of the batch from being sent.
+            Err(error) if error.is_damage() => {
+                tracing::error!(subscription.id = %id, %error, "a subscription is left out");
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let target = SendTarget {
             id,
-            subscription: open_capability(seals, id, &capability)?,
+            subscription,
             encoding: read_encoding(&encoding)?,
             vapid_key: VapidKeyId::from_bytes(row.get(4).map_err(refused)?),
         };

@@ -43,7 +43,8 @@ pub struct LoadedMember {
     pub position: Position,
     /// Attempts made before.
     pub attempts: u32,
-    /// Its subscription; `None` if that was ended, or is gone, since the batch was cut.
+    /// Its subscription; `None` if that was ended, is gone, or cannot be read any more, since the
+    /// batch was cut.
     pub target: Option<Box<SendTarget>>,
 }
 

@@ -170,7 +170,7 @@ impl Sender {
             .authorize(app, target.vapid_key, resource, now)
             .await;
         authorized.map_err(|error| match error {
-            KeyringError::Store(error) => NotSent::Store(error),
+            KeyringError::Store(error) if !error.is_damage() => NotSent::Store(error),
             other => NotSent::Refused(other.to_string()),
         })
     }

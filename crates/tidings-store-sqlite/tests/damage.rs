@@ -1,0 +1,77 @@
+//! A damaged row: what it must not take with it.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use tidings_core::batch::{Lane, NewBatch, Position, Selection, Seq};
+use tidings_core::message::Audience;
+use tidings_core::sealing::{Sealer, SealingKey};
+use tidings_core::store::{
+    BatchStore as _, Claim, MessageStore as _, PlannedStep, SubscriptionStore as _,
+    VapidKeyStore as _,
+};
+use tidings_core::subscription::PushServiceGroup;
+use tidings_core::vapid_key::VapidKeyState;
+use tidings_store_sqlite::{Options, SqliteStore};
+use tidings_testkit::{Entities, FixedClock};
+use tidings_webpush::{PushService, SystemRandomness};
+
+#[tokio::test]
+async fn a_damaged_subscription_keeps_nobody_else_from_getting_a_message() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = SealingKey::generate(&SystemRandomness);
+    let store = SqliteStore::open(Options {
+        directory: directory.path().to_owned(),
+        sealer: Arc::new(Sealer::new(&key, &[]).unwrap()),
+        randomness: Arc::new(SystemRandomness),
+        now: FixedClock::START,
+    })
+    .unwrap();
+    let entities = Entities::new(1);
+    let vapid_key = store
+        .add_vapid_key(entities.new_vapid_key(VapidKeyState::Active))
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        let new = entities.new_subscription(vapid_key.id);
+        store.register(new).await.unwrap();
+    }
+    let message = entities.new_message(Audience::All);
+    let (id, now) = (message.id, entities.now());
+    store.accept(message, None).await.unwrap();
+    let group = PushServiceGroup::of_service(PushService::Mozilla);
+    let batch = NewBatch {
+        group: group.clone(),
+        due_at: now,
+        selection: Selection::Members((1..=3).map(Seq::from_i64).collect()),
+    };
+    let step = PlannedStep {
+        message: id,
+        from: Seq::ZERO,
+        to: Seq::from_i64(3),
+        batches: vec![batch],
+        complete: true,
+        now,
+    };
+    store.add_planned(step).await.unwrap().unwrap();
+    let claim = Claim {
+        group,
+        lane: Lane::Bulk,
+        limit: 1,
+        token: [1; 16],
+        now,
+    };
+    let leased = store.claim_due(claim).await.unwrap().remove(0);
+
+    let file = Connection::open(directory.path().join("tidings.sqlite3")).unwrap();
+    let sql = "UPDATE subscriptions SET capability = substr(capability, 1, 40) WHERE seq = 2";
+    assert_eq!(file.execute(sql, ()).unwrap(), 1);
+
+    let positions = (0..3).map(Position).collect();
+    let loaded = store
+        .load_members(&leased.batch, positions, now)
+        .await
+        .unwrap();
+    let can_be_sent_to: Vec<bool> = loaded.iter().map(|m| m.target.is_some()).collect();
+    assert_eq!(can_be_sent_to, [true, false, true]);
+}
