@@ -33,4 +33,4 @@ seeded-faults: ## Prove that the store's tests fail when the store is wrong
 lint: ## Format and lints, as CI runs them
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps

@@ -1,6 +1,6 @@
 //! Tidings' engine: plans, leases, encrypts, posts and records.
 //!
-//! One message's way: [`planner`](engine) → batches in the store → the dispatcher claims them → a
+//! One message's way: planner → batches in the store → the dispatcher claims them → a
 //! batch worker loads, renders, encrypts, authorizes, posts, decides and records. Nothing here
 //! speaks SQL or HTTP to callers.
 

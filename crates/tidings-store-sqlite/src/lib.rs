@@ -1,7 +1,7 @@
 //! The embedded store: one SQLite file, one writer, many readers, one process.
 //!
 //! What SQL Tidings has for SQLite is in this crate. Reads run on a few read-only connections;
-//! all writes go through one thread that groups them into transactions ([`writer`]). A write is
+//! all writes go through one thread that groups them into transactions (`writer.rs`). A write is
 //! answered after its transaction is durable (`synchronous=FULL`).
 
 mod batches;
