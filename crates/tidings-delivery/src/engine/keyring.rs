@@ -18,6 +18,7 @@ const LOADED_FOR: Duration = Duration::from_secs(5);
 pub(super) struct Keyring {
     store: Arc<dyn Store>,
     loaded: Mutex<HashMap<VapidKeyId, (Instant, VapidKey)>>,
+    loading: tokio::sync::Mutex<()>,
     tokens: TokenCache,
 }
 
@@ -37,6 +38,7 @@ impl Keyring {
         Self {
             store,
             loaded: Mutex::default(),
+            loading: tokio::sync::Mutex::default(),
             tokens: TokenCache::new(contact),
         }
     }
@@ -63,10 +65,13 @@ impl Keyring {
     }
 
     async fn key(&self, app: ApplicationId, id: VapidKeyId) -> Result<VapidKey, KeyringError> {
-        if let Some((since, key)) = self.lock_loaded().get(&id)
-            && since.elapsed() < LOADED_FOR
-        {
-            return Ok(key.clone());
+        if let Some(key) = self.loaded_lately(id) {
+            return Ok(key);
+        }
+        // One looks; whoever else needs a key meanwhile waits for it instead of looking too.
+        let _loading = self.loading.lock().await;
+        if let Some(key) = self.loaded_lately(id) {
+            return Ok(key);
         }
         let keys = self.store.vapid_keys(app).await?;
         let in_use = keys
@@ -76,6 +81,12 @@ impl Keyring {
         let key = pair.filter(|_| in_use).ok_or(KeyringError::Retired(id))?;
         self.lock_loaded().insert(id, (Instant::now(), key.clone()));
         Ok(key)
+    }
+
+    fn loaded_lately(&self, id: VapidKeyId) -> Option<VapidKey> {
+        let loaded = self.lock_loaded();
+        let (since, key) = loaded.get(&id)?;
+        (since.elapsed() < LOADED_FOR).then(|| key.clone())
     }
 
     fn lock_loaded(&self) -> MutexGuard<'_, HashMap<VapidKeyId, (Instant, VapidKey)>> {

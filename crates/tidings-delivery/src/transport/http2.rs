@@ -140,3 +140,53 @@ fn unanswered(error: &h2::Error) -> TransportError {
 fn broken(error: &h2::Error) -> TransportError {
     TransportError::Broken(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join;
+    use tokio::time::{Duration, timeout};
+
+    use super::*;
+
+    fn request() -> Request<Bytes> {
+        Request::post("https://push.example.org/x")
+            .body(Bytes::from_static(b"x"))
+            .unwrap()
+    }
+
+    /// A push service says good-bye while an answer is still awaited.
+    #[tokio::test]
+    async fn a_connection_that_is_going_away_takes_no_further_requests() {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let tasks = TaskTracker::new();
+        let opened = Http2Connection::open(near, &Limits::default(), &tasks, || {});
+        let (opened, served) = join(opened, h2::server::handshake(far)).await;
+        let (connection, mut server) = (opened.unwrap(), served.unwrap());
+        let serve = async {
+            let (_request, _awaited) = server.accept().await.unwrap().unwrap();
+            server.graceful_shutdown();
+            while let Some(Ok(_)) = server.accept().await {}
+        };
+        let ask = async {
+            let first = connection.post(request());
+            let others = async {
+                // The good-bye takes its way through both ends of the connection.
+                loop {
+                    let answer = timeout(Duration::from_millis(100), connection.post(request()));
+                    if let Ok(Err(TransportError::NotProcessed)) = answer.await {
+                        return connection.is_open();
+                    }
+                }
+            };
+            tokio::select! {
+                _ = first => panic!("nobody answers"),
+                is_open = others => is_open,
+            }
+        };
+        let is_open = tokio::select! {
+            () = serve => panic!("an answer is still awaited"),
+            is_open = ask => is_open,
+        };
+        assert!(!is_open);
+    }
+}
