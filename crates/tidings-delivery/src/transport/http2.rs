@@ -89,24 +89,43 @@ impl Http2Connection {
             .clone()
             .ready()
             .await
-            .map_err(|_| TransportError::NotProcessed)?;
+            .map_err(|_| self.going_away())?;
         let (parts, body) = request.into_parts();
         let has_body = !body.is_empty();
         let (response, mut stream) = sender
             .send_request(Request::from_parts(parts, ()), !has_body)
-            .map_err(|error| unanswered(&error))?;
+            .map_err(|error| self.unanswered(&error))?;
         if has_body {
             stream
                 .send_data(body, true)
-                .map_err(|error| unanswered(&error))?;
+                .map_err(|error| self.unanswered(&error))?;
         }
         let (head, body) = response
             .await
-            .map_err(|error| unanswered(&error))?
+            .map_err(|error| self.unanswered(&error))?
             .into_parts();
         self.answers.fetch_add(1, Ordering::AcqRel);
         let body = read_some(body, self.body_bytes).await;
         Ok(Response::from_parts(head, body))
+    }
+
+    /// A stream that was refused, or lies above the last one that a GOAWAY names, was not looked at
+    /// (RFC 9113 §6.8, §8.7).
+    fn unanswered(&self, error: &h2::Error) -> TransportError {
+        if error.is_go_away() && error.is_remote() {
+            self.going_away()
+        } else if error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM) {
+            TransportError::NotProcessed
+        } else {
+            broken(error)
+        }
+    }
+
+    /// No further requests: this connection lasts until those under way are answered, and would
+    /// turn away every other one until then.
+    fn going_away(&self) -> TransportError {
+        self.closed.store(true, Ordering::Release);
+        TransportError::NotProcessed
     }
 }
 
@@ -123,18 +142,6 @@ async fn read_some(mut body: RecvStream, limit: usize) -> Bytes {
         }
     }
     read.into()
-}
-
-/// A stream that was refused, or lies above the last one that a GOAWAY names, was not looked at
-/// (RFC 9113 §6.8, §8.7).
-fn unanswered(error: &h2::Error) -> TransportError {
-    let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
-    let went_away = error.is_go_away() && error.is_remote();
-    if refused || went_away {
-        TransportError::NotProcessed
-    } else {
-        broken(error)
-    }
 }
 
 fn broken(error: &h2::Error) -> TransportError {
@@ -158,8 +165,8 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_is_going_away_takes_no_further_requests() {
         let (near, far) = tokio::io::duplex(64 * 1024);
-        let tasks = TaskTracker::new();
-        let opened = Http2Connection::open(near, &Limits::default(), &tasks, || {});
+        let (tasks, limits) = (TaskTracker::new(), Limits::default());
+        let opened = Http2Connection::open(near, &limits, &tasks, || {});
         let (opened, served) = join(opened, h2::server::handshake(far)).await;
         let (connection, mut server) = (opened.unwrap(), served.unwrap());
         let serve = async {
