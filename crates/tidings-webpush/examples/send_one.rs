@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use tidings_webpush::{
     Admission, Contact, ContentEncoding, FreshKeyPair, Padding, PushMessage, Subscription,
-    SystemRandomness, TokenCache, Ttl, Urgency, VapidKey, encrypt,
+    SystemRandomness, TokenCache, Ttl, Urgency, VapidKey,
 };
 
 #[expect(
@@ -28,17 +28,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let tokens = TokenCache::new(Some(Contact::parse("mailto:push@example.org")?));
 
     let payload = br#"{"title": "Parcel delivered"}"#;
-    let body = encrypt(
-        &subscription.p256dh,
-        &subscription.auth,
+    let payload = subscription.encrypt(
+        ContentEncoding::Aes128gcm,
         payload,
-        Padding::None,
+        Padding::default(),
         &FreshKeyPair,
         &SystemRandomness,
     )?;
     let request = PushMessage {
         resource: &subscription.push_resource,
-        body: Some((ContentEncoding::Aes128gcm, body.into())),
+        payload: Some(payload),
         ttl: Ttl::from_secs(3600)?,
         urgency: Urgency::Normal,
         topic: None,

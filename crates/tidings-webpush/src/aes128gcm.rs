@@ -15,10 +15,9 @@ pub(crate) mod encrypt;
 
 use aws_lc_rs::aead::{AES_128_GCM, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::hmac::{self, HMAC_SHA256};
-use zeroize::Zeroizing;
 
 use crate::AuthSecret;
+use crate::key_derivation::{hmac_key, hmac_sha256};
 
 const SALT_BYTES: usize = 16;
 const RECORD_SIZE_BYTES: usize = 4;
@@ -38,11 +37,8 @@ pub const MAX_BODY_BYTES: usize = 4096;
 /// leave (RFC 8291 §4).
 pub const MAX_PLAINTEXT_BYTES: usize = MAX_BODY_BYTES - HEADER_BYTES - DELIMITER_BYTES - TAG_BYTES;
 
-/// Derives content key and nonce of the message's only record.
-///
-/// HKDF is spelled out in its HMAC steps: every output fits one block, so the counter is the
-/// single octet 1, and the second extract is done once for key and nonce, where aws-lc's `hkdf`
-/// would repeat it for each (RFC 8291 §3.4, RFC 8188 §2.2 and §2.3).
+/// Derives content key and nonce of the message's only record (RFC 8291 §3.4, RFC 8188 §2.2 and
+/// §2.3).
 fn derive(
     shared_secret: &[u8; 32],
     auth: &AuthSecret,
@@ -72,14 +68,4 @@ fn key_info(user_agent_public: &[u8; 65], sender_public: &[u8; 65]) -> [u8; 145]
         *target = *source;
     }
     info
-}
-
-fn hmac_key(key: &[u8]) -> hmac::Key {
-    hmac::Key::new(HMAC_SHA256, key)
-}
-
-fn hmac_sha256(key: &hmac::Key, data: &[u8]) -> Result<Zeroizing<[u8; 32]>, Unspecified> {
-    let mut output = Zeroizing::new([0; 32]);
-    hmac::sign_to_buffer(key, data, &mut *output)?;
-    Ok(output)
 }

@@ -12,11 +12,12 @@
 //!   leaves does so through `expose()`.
 //! - **Weaken a guarantee quietly.** What makes messages reproducible is in [`danger`].
 //!
-//! What it does is three verbs. **Encrypt**: [`encrypt`] turns a payload into a body.
+//! What it does is three verbs. **Encrypt**: [`Subscription::encrypt`] turns a plaintext into a
+//! body and its headers, by [`encrypt`] or, for old browsers, [`aesgcm::encrypt`].
 //! **Authorize**: [`VapidKey::sign`] and [`TokenCache`] make the `Authorization` header.
 //! **Interpret**: [`interpret`] says what a response means. [`PushMessage`] puts the request
-//! together in between. The inverses, [`decrypt`] and [`verify::authorization`], are there for
-//! sandboxes and tests.
+//! together in between. The inverses, [`decrypt`], [`aesgcm::decrypt`] and [`verify::request`], are
+//! there for sandboxes and tests.
 //!
 //! Endpoints come from strangers: [`Admission`] says which of them may be used, and which
 //! addresses may be connected to.
@@ -27,7 +28,7 @@
 //! use std::time::{Duration, UNIX_EPOCH};
 //! use tidings_webpush::{
 //!     Contact, ContentEncoding, FreshKeyPair, Padding, PushMessage, Subscription,
-//!     SystemRandomness, TokenCache, Ttl, Urgency, VapidKey, encrypt,
+//!     SystemRandomness, TokenCache, Ttl, Urgency, VapidKey,
 //! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -38,11 +39,10 @@
 //!         "auth": "BTBZMqHH6r4Tts7J_aSIgg"
 //!     }
 //! }"#)?;
-//! let body = encrypt(
-//!     &subscription.p256dh,
-//!     &subscription.auth,
+//! let payload = subscription.encrypt(
+//!     ContentEncoding::Aes128gcm,
 //!     b"Your parcel is here",
-//!     Padding::None,
+//!     Padding::default(),
 //!     &FreshKeyPair,
 //!     &SystemRandomness,
 //! )?;
@@ -52,7 +52,7 @@
 //! let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
 //! let request = PushMessage {
 //!     resource: &subscription.push_resource,
-//!     body: Some((ContentEncoding::Aes128gcm, body.into())),
+//!     payload: Some(payload),
 //!     ttl: Ttl::from_secs(3600)?,
 //!     urgency: Urgency::Normal,
 //!     topic: None,
@@ -68,12 +68,17 @@
 
 mod admission;
 mod aes128gcm;
+pub mod aesgcm;
 mod answer;
 mod base64url;
 mod content_encoding;
 pub mod danger;
+mod encrypted_payload;
+mod header_parameters;
 mod key_agreement;
+mod key_derivation;
 mod options;
+mod padding;
 mod public_key;
 mod push_resource;
 mod push_service;
@@ -87,15 +92,17 @@ mod vapid;
 pub use admission::host_pattern::{HostPattern, HostPatternError};
 pub use admission::{Admission, AdmissionError};
 pub use aes128gcm::decrypt::{DecryptError, DecryptStage, decrypt};
-pub use aes128gcm::encrypt::{EncryptError, Padding, encrypt};
+pub use aes128gcm::encrypt::{EncryptError, encrypt};
 pub use aes128gcm::{MAX_BODY_BYTES, MAX_PLAINTEXT_BYTES};
 pub use answer::reason::reason;
 pub use answer::{Answer, interpret};
 pub use content_encoding::{ContentEncoding, ContentEncodingError};
+pub use encrypted_payload::EncryptedPayload;
 pub use key_agreement::{FreshKeyPair, KeyAgreement, KeyAgreementSource, PrivateKeyError};
 pub use options::topic::{Topic, TopicError};
 pub use options::ttl::{Ttl, TtlError};
 pub use options::urgency::{Urgency, UrgencyError};
+pub use padding::Padding;
 pub use public_key::PublicKeyError;
 pub use push_resource::{PushResource, PushResourceError};
 pub use push_service::PushService;

@@ -2,8 +2,10 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, Request};
 
-use crate::{ContentEncoding, PushResource, Topic, Ttl, Urgency};
+use crate::{EncryptedPayload, PushResource, Topic, Ttl, Urgency};
 
+const ENCRYPTION: HeaderName = HeaderName::from_static("encryption");
+const CRYPTO_KEY: HeaderName = HeaderName::from_static("crypto-key");
 const TTL: HeaderName = HeaderName::from_static("ttl");
 const URGENCY: HeaderName = HeaderName::from_static("urgency");
 const TOPIC: HeaderName = HeaderName::from_static("topic");
@@ -15,8 +17,8 @@ const TOPIC: HeaderName = HeaderName::from_static("topic");
 pub struct PushMessage<'a> {
     /// Where it goes.
     pub resource: &'a PushResource,
-    /// The encrypted body and how it was encrypted; none to wake the service worker without data.
-    pub body: Option<(ContentEncoding, Bytes)>,
+    /// The encrypted payload; none to wake the service worker without data.
+    pub payload: Option<EncryptedPayload>,
     /// How long the push service keeps it. Sent as 1 s at least where the service refuses 0.
     pub ttl: Ttl,
     /// How urgent it is.
@@ -46,9 +48,17 @@ impl PushMessage<'_> {
         if let Some(topic) = self.topic {
             request = request.header(TOPIC, topic.as_str());
         }
-        let Some((encoding, body)) = self.body else {
+        let Some(payload) = self.payload else {
             return request.header(CONTENT_LENGTH, 0).body(Bytes::new());
         };
+        if let Some(encryption) = payload.encryption() {
+            request = request.header(ENCRYPTION, encryption);
+        }
+        if let Some(crypto_key) = payload.crypto_key() {
+            request = request.header(CRYPTO_KEY, crypto_key);
+        }
+        let encoding = payload.content_encoding();
+        let body = payload.body().clone();
         request
             .header(
                 CONTENT_ENCODING,

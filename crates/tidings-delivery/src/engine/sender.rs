@@ -16,9 +16,7 @@ use tidings_core::delivery::{
 use tidings_core::mac::Macs;
 use tidings_core::message::{MessageOptions, MessageToSend};
 use tidings_core::store::{LoadedMember, SendTarget, Store, StoreError};
-use tidings_webpush::{
-    Answer, FreshKeyPair, PushMessage, Randomness, Ttl, encrypt, interpret, reason,
-};
+use tidings_webpush::{Answer, FreshKeyPair, PushMessage, Randomness, Ttl, interpret, reason};
 use url::Url;
 
 use crate::engine::Policy;
@@ -136,20 +134,21 @@ impl Sender {
         let resource = &target.subscription.push_resource;
         let authorization = self.authorize(batch.application, target).await?;
         let payload = message.payload.fill(batch.message, target.id, &self.macs);
-        let body = encrypt(
-            &target.subscription.p256dh,
-            &target.subscription.auth,
-            &payload,
-            self.policy.padding,
-            &FreshKeyPair,
-            self.randomness.as_ref(),
-        )
-        .map_err(|error| refused(&error))?;
+        let payload = target
+            .subscription
+            .encrypt(
+                target.encoding,
+                &payload,
+                self.policy.padding,
+                &FreshKeyPair,
+                self.randomness.as_ref(),
+            )
+            .map_err(|error| refused(&error))?;
         let ttl = u32::try_from(ttl_seconds).unwrap_or(u32::MAX);
         let topic = topic_for(resource.push_service(), batch.message, &message.options);
         let push = PushMessage {
             resource,
-            body: Some((target.encoding, Bytes::from(body))),
+            payload: Some(payload),
             ttl: Ttl::from_secs(ttl).map_err(|error| refused(&error))?,
             urgency: message.options.urgency,
             topic: topic.as_ref(),

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tidings_sandbox::user_agent::{NewSubscription, UserAgent};
 use tidings_sandbox::{RunningSandbox, Sandbox, SandboxOptions};
 use tidings_webpush::{
-    ContentEncoding, FreshKeyPair, Padding, PushMessage, Subscription, SystemRandomness, Topic,
+    EncryptedPayload, FreshKeyPair, Padding, PushMessage, Subscription, SystemRandomness, Topic,
     Ttl, Urgency, VapidKey, encrypt,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -164,9 +164,9 @@ impl<'a> Post<'a> {
         let topic = self.topic.map(|topic| Topic::parse(topic).unwrap());
         let message = PushMessage {
             resource,
-            body: self
+            payload: self
                 .payload
-                .map(|payload| (ContentEncoding::Aes128gcm, seal(self.subscription, payload))),
+                .map(|payload| EncryptedPayload::aes128gcm(seal(self.subscription, payload))),
             ttl: Ttl::from_secs(self.ttl_s).unwrap(),
             urgency: Urgency::High,
             topic: topic.as_ref(),

@@ -65,6 +65,7 @@ impl<'a> Message<'a> {
         if self.record.len() < DELIMITER_BYTES + TAG_BYTES {
             return Err(DecryptError::ShortRecord {
                 got: self.record.len(),
+                least: DELIMITER_BYTES + TAG_BYTES,
             });
         }
         if usize::try_from(self.record_size).is_ok_and(|size| self.record.len() > size) {
@@ -161,11 +162,13 @@ pub enum DecryptError {
     /// The sender's public key is not a point of P-256.
     #[error("the sender's public key: {0}")]
     SenderKey(#[source] PublicKeyError),
-    /// The record cannot hold a tag and a delimiter.
-    #[error("the record has {got} octets, tag and delimiter alone need 17")]
+    /// The record cannot hold its tag, and its delimiter or the length of its padding.
+    #[error("a record has {got} octets, without any content it needs {least}")]
     ShortRecord {
-        /// Octets behind the header.
+        /// Octets of the record.
         got: usize,
+        /// Octets of a record without content.
+        least: usize,
     },
     /// The body is longer than one record of the announced size.
     #[error(
@@ -186,6 +189,27 @@ pub enum DecryptError {
         /// Octet found.
         got: u8,
     },
+    /// A body in `aesgcm` ends in a record as long as the others.
+    #[error(
+        "the body ends in a full record: it was cut off, or its length is a multiple of {record_size} + 16"
+    )]
+    CutOff {
+        /// Record size announced, which does not count the tag.
+        record_size: u32,
+    },
+    /// A record in `aesgcm` announces more padding than it has octets.
+    #[error(
+        "a record announces {got} octets of padding and has {left}: begin with the length of the padding, two octets, also where it is 0"
+    )]
+    PaddingLength {
+        /// Octets announced.
+        got: usize,
+        /// Octets there are.
+        left: usize,
+    },
+    /// The padding of a record in `aesgcm` is not all zeros.
+    #[error("the padding is not all zeros")]
+    PaddingContent,
 }
 
 impl DecryptError {
@@ -196,10 +220,14 @@ impl DecryptError {
                 DecryptStage::Header
             }
             Self::SenderKey(_) => DecryptStage::Key,
-            Self::ShortRecord { .. } | Self::ManyRecords | Self::Authentication => {
-                DecryptStage::Decrypt
-            }
-            Self::NoDelimiter | Self::Delimiter { .. } => DecryptStage::Padding,
+            Self::ShortRecord { .. }
+            | Self::ManyRecords
+            | Self::CutOff { .. }
+            | Self::Authentication => DecryptStage::Decrypt,
+            Self::NoDelimiter
+            | Self::Delimiter { .. }
+            | Self::PaddingLength { .. }
+            | Self::PaddingContent => DecryptStage::Padding,
         }
     }
 }

@@ -1,5 +1,3 @@
-use std::num::NonZeroU16;
-
 use aws_lc_rs::aead::Aad;
 use aws_lc_rs::error::Unspecified;
 use thiserror::Error;
@@ -8,46 +6,19 @@ use super::{
     DELIMITER_BYTES, HEADER_BYTES, KEY_ID_BYTES, KEY_ID_LENGTH, LAST_RECORD, MAX_BODY_BYTES,
     MAX_PLAINTEXT_BYTES, SALT_BYTES, TAG_BYTES, derive,
 };
-use crate::{AuthSecret, KeyAgreement, KeyAgreementSource, Randomness, UserAgentPublicKey};
+use crate::padding::{MAX_BRIDGED_BODY_BYTES, PaddingLimits};
+use crate::{
+    AuthSecret, KeyAgreement, KeyAgreementSource, Padding, Randomness, UserAgentPublicKey,
+};
 
 /// Record size announced in every message. It must exceed the record (RFC 8291 §4); a fixed one
 /// gives nothing away.
 const RECORD_SIZE: u32 = 4096;
 
-/// Largest plaintext for Firefox for Android, whose bridge takes bodies of 2744 octets.
-const MAX_BRIDGED_PLAINTEXT_BYTES: usize = 2744 - HEADER_BYTES - DELIMITER_BYTES - TAG_BYTES;
-
-/// How much a message is padded, so that the push service learns less from its length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Padding {
-    /// Not at all.
-    None,
-    /// The plaintext is filled up to a multiple of this many octets.
-    ///
-    /// Capped so that the body stays within 4096 octets, and within the 2744 octets that Firefox
-    /// for Android can receive if it does so without padding.
-    ToMultipleOf(NonZeroU16),
-    /// Every body has 4096 octets. Firefox for Android cannot receive those.
-    Full,
-}
-
-impl Padding {
-    /// Octets of padding for a plaintext of `length` octets, itself within the limit.
-    fn octets(self, length: usize) -> usize {
-        let limit = if length <= MAX_BRIDGED_PLAINTEXT_BYTES {
-            MAX_BRIDGED_PLAINTEXT_BYTES
-        } else {
-            MAX_PLAINTEXT_BYTES
-        };
-        let padded = match self {
-            Self::None => length,
-            Self::ToMultipleOf(step) => length.next_multiple_of(usize::from(step.get())).min(limit),
-            Self::Full => MAX_PLAINTEXT_BYTES,
-        };
-        padded.saturating_sub(length)
-    }
-}
+const PADDING_LIMITS: PaddingLimits = PaddingLimits {
+    bridged: MAX_BRIDGED_BODY_BYTES - HEADER_BYTES - DELIMITER_BYTES - TAG_BYTES,
+    largest: MAX_PLAINTEXT_BYTES,
+};
 
 /// Encrypts one message for one user agent: the body of a push message in `aes128gcm`.
 ///
@@ -66,13 +37,14 @@ pub fn encrypt(
     if plaintext.len() > MAX_PLAINTEXT_BYTES {
         return Err(EncryptError::TooLong {
             got: plaintext.len(),
+            limit: MAX_PLAINTEXT_BYTES,
         });
     }
     let agreement = keys.agree(subscription_key)?;
     let mut salt = [0; SALT_BYTES];
     randomness.fill(&mut salt);
 
-    let padding = padding.octets(plaintext.len());
+    let padding = padding.octets(plaintext.len(), &PADDING_LIMITS);
     let mut body =
         Vec::with_capacity(HEADER_BYTES + plaintext.len() + DELIMITER_BYTES + padding + TAG_BYTES);
     push_header(&mut body, &salt, agreement.sender_public());
@@ -122,11 +94,14 @@ fn seal_record(
 pub enum EncryptError {
     /// The plaintext does not fit into a body that every push service takes.
     #[error(
-        "the payload has {got} octets, at most {MAX_PLAINTEXT_BYTES} fit into a push message: shorten it, or send a reference"
+        "the payload has {got} octets, {} too many: at most {limit} fit into a push message; shorten it, or send a reference",
+        .got.saturating_sub(*.limit)
     )]
     TooLong {
         /// Octets of the plaintext.
         got: usize,
+        /// Most octets that the content encoding can carry.
+        limit: usize,
     },
     /// No key pair could be made, or no secret agreed upon with it.
     #[error(

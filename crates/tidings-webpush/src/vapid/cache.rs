@@ -44,32 +44,44 @@ impl TokenCache {
     }
 
     /// The `Authorization` header for a push message to `resource`, signed with `key`.
+    ///
+    /// Spec: RFC 8292 §3.
     pub fn authorization(
         &self,
         key: &VapidKey,
         resource: &PushResource,
         now: SystemTime,
     ) -> Result<HeaderValue, VapidError> {
+        self.token(key, resource, now)
+            .map(|token| token.authorization())
+    }
+
+    /// The token behind [`authorization`](Self::authorization). Cloning it is cheap.
+    pub fn token(
+        &self,
+        key: &VapidKey,
+        resource: &PushResource,
+        now: SystemTime,
+    ) -> Result<VapidToken, VapidError> {
         // Held while signing, so that many senders that start at once sign one token, not many.
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = tokens.get(key.public_key(), resource.origin())
             && !entry.is_due(now)
         {
-            return Ok(entry.token.authorization());
+            return Ok(entry.token.clone());
         }
         let expires_at = now.checked_add(LIFETIME).ok_or(VapidError::Expiry)?;
         let token = key.sign(resource.origin(), self.contact.as_ref(), expires_at)?;
-        let authorization = token.authorization();
         tokens.insert(
             key.public_key(),
             resource.origin(),
             Entry {
-                token,
+                token: token.clone(),
                 signed_at: now,
                 refused: false,
             },
         );
-        Ok(authorization)
+        Ok(token)
     }
 
     /// Notes that a push service refused the token, so that the next one is new: at most once an

@@ -18,6 +18,7 @@ const HEADER: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJFUzI1NiJ9";
 #[derive(Clone)]
 pub struct VapidToken {
     authorization: HeaderValue,
+    legacy_authorization: HeaderValue,
     expires_at: SystemTime,
 }
 
@@ -32,6 +33,18 @@ impl VapidToken {
     /// Spec: RFC 8292 §3.
     pub fn authorization(&self) -> HeaderValue {
         self.authorization.clone()
+    }
+
+    /// The `Authorization` header of the draft before the RFC, `WebPush …`, marked as sensitive.
+    /// Cheap to call.
+    ///
+    /// It does not carry the public key:
+    /// [`EncryptedPayload::with_vapid_key`](crate::EncryptedPayload::with_vapid_key) does. Needed
+    /// only beside `aesgcm`, for push services that never learnt the scheme `vapid`.
+    ///
+    /// Spec: draft-ietf-webpush-vapid-01 §3 and §4.
+    pub fn legacy_authorization(&self) -> HeaderValue {
+        self.legacy_authorization.clone()
     }
 }
 
@@ -68,23 +81,26 @@ pub(crate) fn sign(
     // Strings and one number: this cannot fail, but the error is at hand.
     let claims = serde_json::to_vec(&claims).map_err(|_| VapidError::Sign)?;
 
-    let mut text = format!("vapid t={HEADER}.");
-    base64url::encode_into(&claims, &mut text);
-    let signed = text.strip_prefix("vapid t=").unwrap_or_default();
+    let mut jwt = format!("{HEADER}.");
+    base64url::encode_into(&claims, &mut jwt);
     let signature = key
-        .sign_octets(signed.as_bytes())
+        .sign_octets(jwt.as_bytes())
         .map_err(|Unspecified| VapidError::Sign)?;
-    text.push('.');
-    base64url::encode_into(signature.as_ref(), &mut text);
-    text.push_str(", k=");
-    base64url::encode_into(key.public_key().as_bytes(), &mut text);
+    jwt.push('.');
+    base64url::encode_into(signature.as_ref(), &mut jwt);
 
-    let mut authorization = HeaderValue::try_from(text).map_err(|_| VapidError::Sign)?;
-    authorization.set_sensitive(true);
+    let public_key = key.public_key().to_base64url();
     Ok(VapidToken {
-        authorization,
+        authorization: sensitive(format!("vapid t={jwt}, k={public_key}"))?,
+        legacy_authorization: sensitive(format!("WebPush {jwt}"))?,
         expires_at: UNIX_EPOCH + Duration::from_secs(exp),
     })
+}
+
+fn sensitive(text: String) -> Result<HeaderValue, VapidError> {
+    let mut value = HeaderValue::try_from(text).map_err(|_| VapidError::Sign)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// Why no VAPID key or token was made.

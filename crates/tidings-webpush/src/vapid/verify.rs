@@ -3,13 +3,20 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
-use http::HeaderValue;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::header_parameters::{elements, joined};
 use crate::{PublicKeyError, VapidPublicKey, base64url};
+
+const CRYPTO_KEY: HeaderName = HeaderName::from_static("crypto-key");
+
+/// What the draft called the scheme, and what its first readers did.
+const LEGACY_SCHEMES: [&str; 2] = ["WebPush", "Bearer"];
 
 /// Tokens may expire at most this long after the request (RFC 8292 §2).
 const LONGEST_LIFE: Duration = Duration::from_hours(24);
@@ -25,10 +32,42 @@ pub struct Verified {
     pub subject: Option<String>,
 }
 
-/// Checks an `Authorization` header as a push service does.
+/// Checks how a push message identifies its sender, in every form in use: the scheme `vapid`, and
+/// beside `aesgcm` the draft's `WebPush` (also called `Bearer`) with the key in `Crypto-Key`.
 ///
 /// `audience_origin` is the push service's own origin. Restricting a subscription to one key
 /// (RFC 8292 §4) is the caller's part: compare [`Verified::public_key`].
+///
+/// Spec: RFC 8292 §2 and §3, draft-ietf-webpush-vapid-01 §3 and §4.
+pub fn request(
+    headers: &HeaderMap,
+    audience_origin: &str,
+    now: SystemTime,
+) -> Result<Verified, VerifyError> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let header = values.next().ok_or(VerifyError::Missing)?;
+    if values.next().is_some() {
+        return Err(VerifyError::Repeated);
+    }
+    let (scheme, token) = credentials(header)?;
+    if !LEGACY_SCHEMES
+        .iter()
+        .any(|legacy| scheme.eq_ignore_ascii_case(legacy))
+    {
+        return authorization(header, audience_origin, now);
+    }
+    let crypto_key = joined(headers, CRYPTO_KEY).ok_or(VerifyError::CryptoKey)?;
+    let elements = elements(&crypto_key).ok_or(VerifyError::CryptoKey)?;
+    let key = elements
+        .iter()
+        .find_map(|element| element.value("p256ecdsa"))
+        .ok_or(VerifyError::CryptoKey)?;
+    check(token, key, audience_origin, now)
+}
+
+/// Checks an `Authorization` header of the scheme `vapid`, as a push service does.
+///
+/// [`request`] also takes the older schemes.
 ///
 /// Spec: RFC 8292 §2 and §3.
 pub fn authorization(
@@ -37,6 +76,15 @@ pub fn authorization(
     now: SystemTime,
 ) -> Result<Verified, VerifyError> {
     let (token, key) = parameters(header)?;
+    check(token, key, audience_origin, now)
+}
+
+fn check(
+    token: &str,
+    key: &str,
+    audience_origin: &str,
+    now: SystemTime,
+) -> Result<Verified, VerifyError> {
     let public_key = VapidPublicKey::parse(key).map_err(VerifyError::PublicKey)?;
     let (signed, signature) = token.rsplit_once('.').ok_or(VerifyError::TokenForm)?;
     let (header, claims) = signed.split_once('.').ok_or(VerifyError::TokenForm)?;
@@ -44,6 +92,9 @@ pub fn authorization(
     let header: JoseHeader = json(header)?;
     if header.alg != "ES256" {
         return Err(VerifyError::Algorithm);
+    }
+    if header.crit.is_some() {
+        return Err(VerifyError::CriticalExtension);
     }
     let signature = base64url::decode_strict(signature).ok_or(VerifyError::TokenForm)?;
     UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public_key.as_bytes())
@@ -72,6 +123,7 @@ pub fn authorization(
 #[derive(Deserialize)]
 struct JoseHeader {
     alg: String,
+    crit: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -83,13 +135,19 @@ struct Claims {
     sub: Option<String>,
 }
 
-/// The parameters `t` and `k`, in any order, among others that are ignored.
-fn parameters(header: &HeaderValue) -> Result<(&str, &str), VerifyError> {
+/// Scheme, and what follows it (RFC 9110 §11.4).
+fn credentials(header: &HeaderValue) -> Result<(&str, &str), VerifyError> {
     let text = header.to_str().map_err(|_| VerifyError::Scheme)?.trim();
     if text.is_empty() {
         return Err(VerifyError::Missing);
     }
     let (scheme, rest) = text.split_once(' ').ok_or(VerifyError::Scheme)?;
+    Ok((scheme, rest.trim_start()))
+}
+
+/// The parameters `t` and `k`, in any order, among others that are ignored.
+fn parameters(header: &HeaderValue) -> Result<(&str, &str), VerifyError> {
+    let (scheme, rest) = credentials(header)?;
     if !scheme.eq_ignore_ascii_case("vapid") {
         return Err(VerifyError::Scheme);
     }
@@ -135,27 +193,38 @@ fn check_expiry(exp: &Value, now: SystemTime) -> Result<SystemTime, VerifyError>
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// The header is empty.
+    /// There is no header, or it is empty.
     #[error("no VAPID token: send Authorization: vapid t=…, k=…")]
     Missing,
-    /// Another scheme than `vapid`.
+    /// More than one `Authorization` header.
+    #[error("several Authorization headers: send one")]
+    Repeated,
+    /// The scheme is none that identifies an application server.
     #[error("the authorization scheme is not vapid: send Authorization: vapid t=…, k=…")]
     Scheme,
     /// `t` or `k` is missing or there twice.
     #[error("the parameters t and k must be there once each, separated by a comma")]
     Parameters,
-    /// `k` is not a public key.
-    #[error("the public key k: {0}")]
+    /// Beside a token of the scheme `WebPush` there is no key.
+    #[error(
+        "the scheme WebPush needs Crypto-Key: p256ecdsa=…; better, send Authorization: vapid t=…, k=…"
+    )]
+    CryptoKey,
+    /// `k`, or `p256ecdsa` of `Crypto-Key`, is not a public key.
+    #[error("the public key (k, or p256ecdsa of Crypto-Key): {0}")]
     PublicKey(#[source] PublicKeyError),
     /// The token is not three parts of base64url, the first two of them JSON objects.
-    #[error("the token t is not a JWT in compact form")]
+    #[error("the token is not a JWT in compact form")]
     TokenForm,
     /// `alg` is not `ES256`.
     #[error("the token's alg is not ES256")]
     Algorithm,
+    /// The token's header demands extensions by `crit` (RFC 7515 §4.1.11).
+    #[error("the token's header has crit, and VAPID has no extensions: leave it out")]
+    CriticalExtension,
     /// The signature does not fit.
     #[error(
-        "the signature does not fit: sign with the private half of k, and write r and s as 64 octets, not as DER"
+        "the signature does not fit: sign with the private half of the public key sent, and write r and s as 64 octets, not as DER"
     )]
     Signature,
     /// `aud` names another push service.

@@ -246,7 +246,13 @@ fn a_plaintext_over_the_limit_is_refused() {
         &FreshKeyPair,
         &SystemRandomness,
     );
-    assert_eq!(result, Err(EncryptError::TooLong { got: 3994 }));
+    assert_eq!(
+        result,
+        Err(EncryptError::TooLong {
+            got: 3994,
+            limit: 3993
+        })
+    );
 }
 
 #[test]

@@ -8,8 +8,10 @@
 
 mod answers;
 mod contact;
+mod content_encoding;
 mod encryption;
 mod endpoints;
+mod legacy;
 mod properties;
 mod request;
 mod request_headers;

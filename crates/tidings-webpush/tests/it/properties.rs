@@ -4,9 +4,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use proptest::prelude::*;
 use tidings_webpush::{
-    Admission, FreshKeyPair, HostPattern, MAX_PLAINTEXT_BYTES, Padding, PushResource, PushService,
-    Randomness, Subscription, SystemRandomness, Topic, Ttl, Urgency, UserAgentKeys,
-    UserAgentPublicKey, VapidKey, decrypt, encrypt, interpret, parse_retry_after, reason, verify,
+    Admission, FreshKeyPair, HostPattern, MAX_BODY_BYTES, MAX_PLAINTEXT_BYTES, Padding,
+    PushResource, PushService, Randomness, Subscription, SystemRandomness, Topic, Ttl, Urgency,
+    UserAgentKeys, UserAgentPublicKey, VapidKey, aesgcm, decrypt, encrypt, interpret,
+    parse_retry_after, reason, verify,
 };
 
 /// Randomness that a failing case can repeat.
@@ -44,6 +45,30 @@ proptest! {
             keys.public_key(), keys.auth(), &plaintext, padding, &FreshKeyPair, &SystemRandomness,
         ).unwrap();
         prop_assert_eq!(decrypt(&keys, &body), Ok(plaintext));
+    }
+
+    #[test]
+    fn what_is_encrypted_for_old_browsers_is_decrypted(
+        plaintext in proptest::collection::vec(any::<u8>(), 0..=aesgcm::MAX_PLAINTEXT_BYTES),
+        padding in padding(),
+        seed in any::<[u8; 32]>(),
+    ) {
+        let keys = UserAgentKeys::generate(&Seeded(seed)).unwrap();
+        let payload = aesgcm::encrypt(
+            keys.public_key(), keys.auth(), &plaintext, padding, &FreshKeyPair, &SystemRandomness,
+        ).unwrap();
+        prop_assert!(payload.body().len() <= MAX_BODY_BYTES);
+        let parameters =
+            aesgcm::Parameters::parse(payload.encryption().unwrap(), payload.crypto_key().unwrap());
+        prop_assert_eq!(aesgcm::decrypt(&keys, &parameters.unwrap(), payload.body()), Ok(plaintext));
+    }
+
+    #[test]
+    fn headers_of_strangers_are_read_or_refused(
+        encryption in "[a-z0-9=;, \"-]{0,60}", crypto_key in "[a-z0-9=;, \"-]{0,60}",
+    ) {
+        // No text of 60 characters holds a key of 65 octets.
+        prop_assert!(aesgcm::Parameters::parse(&encryption, &crypto_key).is_err());
     }
 
     #[test]

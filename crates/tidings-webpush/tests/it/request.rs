@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
-use tidings_webpush::{ContentEncoding, PushMessage, PushResource, Topic, Ttl, Urgency};
+use tidings_webpush::{EncryptedPayload, PushMessage, PushResource, Topic, Ttl, Urgency};
 
 fn request(url: &str, change: impl FnOnce(&mut PushMessage<'_>)) -> Request<Bytes> {
     let resource = PushResource::parse(url).unwrap();
@@ -10,7 +10,7 @@ fn request(url: &str, change: impl FnOnce(&mut PushMessage<'_>)) -> Request<Byte
     authorization.set_sensitive(true);
     let mut message = PushMessage {
         resource: &resource,
-        body: Some((ContentEncoding::Aes128gcm, Bytes::from_static(b"encrypted"))),
+        payload: Some(EncryptedPayload::aes128gcm(&b"encrypted"[..])),
         ttl: Ttl::from_secs(3600).unwrap(),
         urgency: Urgency::High,
         topic: None,
@@ -37,7 +37,7 @@ fn a_message_has_the_headers_that_every_push_service_accepts() {
     let resource = PushResource::parse(FCM).unwrap();
     let request = PushMessage {
         resource: &resource,
-        body: Some((ContentEncoding::Aes128gcm, Bytes::from_static(b"encrypted"))),
+        payload: Some(EncryptedPayload::aes128gcm(&b"encrypted"[..])),
         ttl: Ttl::from_secs(3600).unwrap(),
         urgency: Urgency::High,
         topic: Some(&topic),
@@ -63,7 +63,7 @@ fn a_message_has_the_headers_that_every_push_service_accepts() {
 #[test]
 fn a_message_without_payload_has_no_body_and_no_encoding() {
     let request = request(FCM, |message| {
-        message.body = None;
+        message.payload = None;
         message.urgency = Urgency::VeryLow;
     });
     assert!(request.body().is_empty());

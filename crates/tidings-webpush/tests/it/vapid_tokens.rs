@@ -345,3 +345,14 @@ fn public_keys_are_printed_as_they_are_parsed() {
         key.public_key()
     );
 }
+
+#[test]
+fn a_token_that_demands_extensions_is_refused() {
+    let claims = json!({"aud": AUDIENCE, "exp": seconds(now() + HOUR)});
+    let jose = json!({"typ": "JWT", "alg": "ES256", "crit": ["exp"]});
+    let forged = forge(&jose, &claims, &ECDSA_P256_SHA256_FIXED_SIGNING);
+    assert_eq!(
+        verify::authorization(&forged, AUDIENCE, now()),
+        Err(VerifyError::CriticalExtension)
+    );
+}

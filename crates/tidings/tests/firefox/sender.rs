@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use http::StatusCode;
 use serde_json::Value;
 use tidings_webpush::{
-    AuthSecret, ContentEncoding, FreshKeyPair, Padding, PushMessage, Randomness, Subscription,
+    AuthSecret, EncryptedPayload, FreshKeyPair, Padding, PushMessage, Randomness, Subscription,
     SystemRandomness, Ttl, Urgency, VapidKey, encrypt,
 };
 
@@ -73,7 +73,7 @@ impl Sender {
         let token = self.vapid_key.sign(resource.origin(), None, expires_at)?;
         let message = PushMessage {
             resource,
-            body: Some((ContentEncoding::Aes128gcm, body.into())),
+            payload: Some(EncryptedPayload::aes128gcm(body)),
             ttl: Ttl::from_secs(60)?,
             urgency: Urgency::default(),
             topic: None,
