@@ -10,6 +10,7 @@ use aws_lc_rs::signature::{
 };
 use zeroize::Zeroizing;
 
+use super::pem::pem;
 use super::{key_file, token};
 use crate::key_agreement::{private_key, public_octets};
 use crate::{
@@ -92,17 +93,48 @@ impl VapidKey {
         &self.inner.public
     }
 
-    /// The key as PKCS#8 in PEM, `-----BEGIN PRIVATE KEY-----`.
+    /// The key as PKCS#8 in PEM, `-----BEGIN PRIVATE KEY-----`: what most tools read.
+    ///
+    /// Spec: RFC 5208 §5, RFC 7468 §10.
     pub fn to_pkcs8_pem(&self) -> Zeroizing<String> {
-        self.to_pem("PRIVATE KEY", PKCS8_PARTS)
+        secret_pem("PRIVATE KEY", &self.to_pkcs8_der())
     }
 
     /// The key as SEC1 in PEM, `-----BEGIN EC PRIVATE KEY-----`.
+    ///
+    /// Spec: RFC 5915 §3 and §4.
     pub fn to_sec1_pem(&self) -> Zeroizing<String> {
-        self.to_pem("EC PRIVATE KEY", SEC1_PARTS)
+        secret_pem("EC PRIVATE KEY", &self.to_sec1_der())
     }
 
-    /// The bare scalar in base64url without padding, 43 characters.
+    /// The key as PKCS#8 in DER, 138 octets.
+    ///
+    /// Spec: RFC 5208 §5.
+    pub fn to_pkcs8_der(&self) -> Zeroizing<Vec<u8>> {
+        self.to_der(PKCS8_PARTS)
+    }
+
+    /// The key as SEC1 in DER, 121 octets.
+    ///
+    /// Spec: RFC 5915 §3.
+    pub fn to_sec1_der(&self) -> Zeroizing<Vec<u8>> {
+        self.to_der(SEC1_PARTS)
+    }
+
+    /// The key as JSON Web Key, with `d`, in one line.
+    ///
+    /// Spec: RFC 7518 §6.2.
+    pub fn to_jwk(&self) -> Zeroizing<String> {
+        let scalar = self.to_raw_base64url();
+        let (x, y) = self.inner.public.coordinates();
+        let mut jwk = Zeroizing::new(String::with_capacity(192));
+        jwk.extend([r#"{"kty":"EC","crv":"P-256","d":""#, &*scalar]);
+        jwk.extend([r#"","x":""#, &*x, r#"","y":""#, &*y, r#""}"#]);
+        jwk
+    }
+
+    /// The bare scalar in base64url without padding, 43 characters: what
+    /// `web-push generate-vapid-keys` prints.
     pub fn to_raw_base64url(&self) -> Zeroizing<String> {
         Zeroizing::new(base64url::encode(&*self.inner.scalar))
     }
@@ -130,14 +162,15 @@ impl VapidKey {
         })
     }
 
-    fn to_pem(&self, label: &str, parts: DerParts) -> Zeroizing<String> {
+    fn to_der(&self, parts: DerParts) -> Zeroizing<Vec<u8>> {
         let (before_scalar, before_public) = parts;
+        // Enough for both, so that no copy of the scalar stays behind where it grew.
         let mut der = Zeroizing::new(Vec::with_capacity(138));
         der.extend_from_slice(before_scalar);
         der.extend_from_slice(&*self.inner.scalar);
         der.extend_from_slice(before_public);
         der.extend_from_slice(self.inner.public.as_bytes());
-        pem(label, &der)
+        der
     }
 }
 
@@ -147,18 +180,14 @@ impl fmt::Debug for VapidKey {
     }
 }
 
-/// PEM of RFC 7468, written here because the copies in between must not outlive the call.
-fn pem(label: &str, der: &[u8]) -> Zeroizing<String> {
-    let base64 = Zeroizing::new(base64url::encode_standard(der));
-    let mut text = Zeroizing::new(String::with_capacity(2 * base64.len() + 128));
-    text.extend(["-----BEGIN ", label, "-----\n"]);
-    for (position, character) in base64.chars().enumerate() {
-        if position != 0 && position % 64 == 0 {
-            text.push('\n');
-        }
-        text.push(character);
-    }
-    text.extend(["\n-----END ", label, "-----\n"]);
+fn secret_pem(label: &str, der: &[u8]) -> Zeroizing<String> {
+    // Twice the length holds base64, line ends and labels, so nothing is left behind by growth.
+    let mut text = Zeroizing::new(String::with_capacity(2 * der.len() + 128));
+    pem(
+        label,
+        &Zeroizing::new(base64url::encode_standard(der)),
+        &mut text,
+    );
     text
 }
 

@@ -105,8 +105,51 @@ fn keys_are_written_as_openssl_writes_them() {
             "{}",
             text(set, "id")
         );
-        assert_eq!(key.public_key().to_base64url(), text(set, "public_raw"));
+        assert_eq!(
+            BASE64_STANDARD.encode(&*key.to_sec1_der()),
+            text(set, "sec1_der_base64")
+        );
+        assert_eq!(
+            BASE64_STANDARD.encode(&*key.to_pkcs8_der()),
+            text(set, "pkcs8_der_base64")
+        );
+        assert_eq!(*key.to_raw_base64url(), text(set, "private_raw"));
+
+        let public = key.public_key();
+        assert_eq!(public.to_base64url(), text(set, "public_raw"));
+        assert_eq!(public.to_spki_pem(), text(set, "public_spki_pem"));
+        assert_eq!(
+            BASE64_STANDARD.encode(public.to_spki_der()),
+            text(set, "public_spki_der_base64")
+        );
     }
+}
+
+#[test]
+fn keys_are_written_as_json_web_keys() {
+    let vectors = load("vapid-keys.json");
+    for set in cases(&vectors, "sets") {
+        let key = VapidKey::from_raw(&array(set, "private_raw")).unwrap();
+        let jwk: Value = serde_json::from_str(&key.to_jwk()).unwrap();
+        assert_eq!(jwk, set["jwk"], "{}", text(set, "id"));
+
+        let mut expected = set["jwk"].clone();
+        expected.as_object_mut().unwrap().remove("d");
+        let jwk: Value = serde_json::from_str(&key.public_key().to_jwk()).unwrap();
+        assert_eq!(jwk, expected, "{}", text(set, "id"));
+        assert_eq!(refusal(jwk.to_string()), KeyFileError::PublicKey);
+    }
+}
+
+/// Growth would leave copies of the key behind that nothing zeroizes.
+#[test]
+fn a_key_is_written_without_growing() {
+    let key = VapidKey::generate().unwrap();
+    assert_eq!(key.to_jwk().capacity(), 192);
+    assert_eq!(key.to_pkcs8_der().capacity(), 138);
+    assert_eq!(key.to_sec1_der().capacity(), 138);
+    assert_eq!(key.to_pkcs8_pem().capacity(), 2 * 138 + 128);
+    assert_eq!(key.to_sec1_pem().capacity(), 2 * 121 + 128);
 }
 
 #[test]
@@ -116,10 +159,14 @@ fn a_generated_key_survives_writing_and_reading() {
         key.to_sec1_pem(),
         key.to_pkcs8_pem(),
         key.to_raw_base64url(),
+        key.to_jwk(),
     ] {
         let again = read(&*file).unwrap();
         assert_eq!(again.public_key(), key.public_key());
         assert_eq!(again.to_raw_base64url(), key.to_raw_base64url());
+    }
+    for file in [key.to_sec1_der(), key.to_pkcs8_der()] {
+        assert_eq!(read(&*file).unwrap().public_key(), key.public_key());
     }
     assert_ne!(VapidKey::generate().unwrap().public_key(), key.public_key());
 }
