@@ -1,10 +1,11 @@
 //! The data directory: the folder, and the secrets that are files in it.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use tempfile::NamedTempFile;
 use tidings_core::sealing::SealingKey;
 use tidings_http::AdminToken;
 use tidings_webpush::SystemRandomness;
@@ -85,13 +86,7 @@ impl DataDirectory {
             return AdminToken::parse(text.trim())
                 .with_context(|| format!("in {}", path.display()));
         }
-        // 256 random bits, like the sealing key.
-        let text = Zeroizing::new(format!(
-            "tdg_{}",
-            SealingKey::generate(&SystemRandomness)
-                .expose_base64url()
-                .as_str()
-        ));
+        let text = new_admin_token();
         write_new(&path, &text)?;
         if std::io::stderr().is_terminal() {
             output::say(&format!(
@@ -111,6 +106,12 @@ impl DataDirectory {
     }
 }
 
+/// The text of a new admin token: 256 random bits.
+pub(crate) fn new_admin_token() -> Zeroizing<String> {
+    let random = SealingKey::generate(&SystemRandomness);
+    Zeroizing::new(format!("tdg_{}", random.expose_base64url().as_str()))
+}
+
 fn read_if_there(path: &Path) -> Result<Option<Zeroizing<String>>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(Zeroizing::new(text.trim().to_owned()))),
@@ -119,19 +120,24 @@ fn read_if_there(path: &Path) -> Result<Option<Zeroizing<String>>> {
     }
 }
 
-/// Writes a secret to a file that only its owner can read and that was not there before.
+/// Writes a secret to a file that only its owner can read and that was not there before. The file
+/// is there whole or not at all: an empty sealing key would keep the server from ever starting.
 pub(crate) fn write_new(path: &Path, text: &str) -> Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options
-        .open(path)
-        .with_context(|| format!("cannot make the file {}", path.display()))?;
-    writeln!(file, "{}", text.trim_end())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| sync_folder_of(path))
-        .with_context(|| format!("cannot write {}", path.display()))
+    write_aside(path, text)
+        .and_then(|file| Ok(file.persist_noclobber(path)?))
+        .and_then(|_| sync_folder_of(path))
+        .with_context(|| format!("cannot make the file {}", path.display()))
+}
+
+/// A temporary file in the same folder; such files are their owner's alone (mode 0600).
+fn write_aside(path: &Path, text: &str) -> std::io::Result<NamedTempFile> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    writeln!(file, "{}", text.trim_end())?;
+    file.as_file().sync_all()?;
+    Ok(file)
 }
 
 /// A new file survives a power failure only if its folder is written too: without the sealing key
@@ -152,4 +158,30 @@ fn sync_folder_of(path: &Path) -> std::io::Result<()> {
 )]
 fn sync_folder_of(_path: &Path) -> std::io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_written_once_and_for_its_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        write_new(&path, "first").unwrap();
+        let refused = write_new(&path, "second").unwrap_err();
+        assert!(refused.to_string().contains("secret"), "{refused:#}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "first\n");
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "nothing is left aside"
+        );
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
 }

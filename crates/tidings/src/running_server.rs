@@ -16,7 +16,7 @@ use tidings_core::store::{SetupStore as _, Store};
 use tidings_delivery::engine::{self, Engine, PlannerWake, Policy};
 use tidings_delivery::queue::ChannelQueue;
 use tidings_delivery::transport::{Limits, PushTransport, SystemResolver, client_config};
-use tidings_http::{AdminToken, RouterParts, ServeLimits};
+use tidings_http::{RouterParts, ServeLimits};
 use tidings_store_sqlite::{Options, SqliteStore};
 use tidings_webpush::{Admission, Contact, Randomness, SystemRandomness};
 use tokio::net::TcpListener;
@@ -265,17 +265,4 @@ async fn sweep(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: CancellationT
             () = stop.cancelled() => return,
         }
     }
-}
-
-/// A token for a server that lives no longer than the command.
-pub(crate) fn throw_away_admin_token(randomness: &dyn Randomness) -> Result<(String, AdminToken)> {
-    use std::fmt::Write as _;
-    let mut bytes = [0; 16];
-    randomness.fill(&mut bytes);
-    let mut text = "tdg_".to_owned();
-    for byte in bytes {
-        write!(text, "{byte:02x}")?;
-    }
-    let token = AdminToken::parse(&text)?;
-    Ok((text, token))
 }

@@ -4,16 +4,18 @@ use std::io::IsTerminal as _;
 
 use anyhow::{Context as _, Result};
 use tidings_core::application::PageUsers;
+use tidings_http::AdminToken;
 use tidings_sandbox::{RunningSandbox, Sandbox, SandboxOptions};
-use tidings_webpush::SystemRandomness;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use crate::cli::DemoArgs;
 use crate::commands::sandbox;
+use crate::data_directory::new_admin_token;
 use crate::firefox_profile::ThrowAwayFirefox;
 use crate::output;
-use crate::running_server::{RunningServer, throw_away_admin_token};
+use crate::running_server::RunningServer;
 use crate::settings::{PushSettings, Settings};
 use crate::shutdown;
 
@@ -25,13 +27,13 @@ pub(super) async fn run(args: DemoArgs) -> Result<()> {
         ..sandbox::options()
     })
     .await?;
-    let (token_text, admin_token) = throw_away_admin_token(&SystemRandomness)?;
+    let token = new_admin_token();
     let server = RunningServer::start(Settings {
         listen: args.listen,
         data_dir: data.path().to_owned(),
         public_url: None,
         sealing_key: None,
-        admin_token: Some(admin_token),
+        admin_token: Some(AdminToken::parse(&token)?),
         vapid_key: None,
         contact: None,
         push: PushSettings {
@@ -52,7 +54,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<()> {
             .http_url()
             .context("the sandbox has no address")?
             .to_owned(),
-        token: token_text,
+        token,
     };
     demo.explain();
     tokio::join!(
@@ -73,7 +75,7 @@ struct Demo {
     server: String,
     websocket: String,
     sandbox: String,
-    token: String,
+    token: Zeroizing<String>,
 }
 
 impl Demo {
@@ -106,7 +108,7 @@ The local push service is at {sandbox}/ and tells what it can do. Ctrl-C ends th
                 "start with `tidings demo --firefox`"
             },
             server = self.server,
-            token = self.token,
+            token = self.token.as_str(),
             sandbox = self.sandbox,
         ));
     }
