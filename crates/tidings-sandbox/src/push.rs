@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use tidings_webpush::{MAX_BODY_BYTES, decrypt};
+use tidings_webpush::MAX_BODY_BYTES;
 
 use crate::behaviour::{FixedAnswer, PlannedAnswer};
 use crate::connections::{Connection, Listener, Protocol};
@@ -208,17 +208,11 @@ impl PushService {
         listener: Listener,
         headers: &HeaderMap,
     ) -> Result<(), Refusal> {
-        use tidings_webpush::verify::VerifyError::Missing;
-
-        let Some(header) = headers.get(AUTHORIZATION) else {
-            return if receiver.key().is_some() {
-                Err(Refusal::Vapid(Missing))
-            } else {
-                Ok(())
-            };
-        };
+        if receiver.key().is_none() && !headers.contains_key(AUTHORIZATION) {
+            return Ok(());
+        }
         let check = self.vapid(listener).ok_or(Refusal::UnknownSubscription)?;
-        let key = check.verify(header, self.now()).map_err(Refusal::Vapid)?;
+        let key = check.verify(headers, self.now()).map_err(Refusal::Vapid)?;
         match receiver.key() {
             Some(expected) if *expected != key => Err(Refusal::OtherKey),
             _ => Ok(()),
@@ -281,14 +275,11 @@ impl PushService {
         let Some(payload) = payload else {
             return Content::Empty;
         };
-        if payload.encoding != Encoding::Aes128gcm {
-            return Content::Sealed("the sandbox does not decrypt aesgcm");
-        }
         let keys = match self.keys_of(receiver) {
             Ok(keys) => keys,
             Err(reason) => return Content::Sealed(reason),
         };
-        match decrypt(&keys, &payload.body) {
+        match payload.decrypt(&keys) {
             Ok(plaintext) => Content::Plaintext(plaintext.into()),
             Err(error) => {
                 tracing::error!(

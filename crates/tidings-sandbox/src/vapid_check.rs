@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use http::HeaderValue;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use tidings_webpush::VapidPublicKey;
 use tidings_webpush::verify::{self, Verified, VerifyError};
 
@@ -11,6 +11,9 @@ const CAPACITY: usize = 4_096;
 
 /// A token may be good for at most so long (RFC 8292 §2).
 const LONGEST_LIFE: Duration = Duration::from_hours(24);
+
+/// The scheme that carries the key beside the token (RFC 8292 §3).
+const SCHEME: &[u8] = b"vapid ";
 
 /// Verifies VAPID tokens for one audience, each of them once: RFC 8292 §5 has senders reuse them
 /// so that a push service can do this.
@@ -33,17 +36,25 @@ impl VapidCheck {
         &self.audience
     }
 
-    /// Who signed.
+    /// Who signed, as the headers of a push message say.
     pub(crate) fn verify(
         &self,
-        header: &HeaderValue,
+        headers: &HeaderMap,
         now: SystemTime,
     ) -> Result<VapidPublicKey, VerifyError> {
-        if let Some(key) = self.known(header, now) {
+        let token = only_token_with_key(headers);
+        if let Some(key) = token.and_then(|token| self.known(token, now)) {
             return Ok(key);
         }
-        let verified = verify::authorization(header, &self.audience, now)?;
+        let verified = verify::request(headers, &self.audience, now)?;
         let key = verified.public_key.clone();
+        if let Some(token) = token {
+            self.remember(token, verified, now);
+        }
+        Ok(key)
+    }
+
+    fn remember(&self, token: &HeaderValue, verified: Verified, now: SystemTime) {
         let mut good = self.good.write().unwrap_or_else(PoisonError::into_inner);
         if good.len() >= CAPACITY {
             good.retain(|_, verified| verified.expires_at > now);
@@ -52,19 +63,27 @@ impl VapidCheck {
             good.clear();
         }
         // A copy: the value as it came shares its memory with all headers of its request.
-        if let Ok(copy) = HeaderValue::from_bytes(header.as_bytes()) {
+        if let Ok(copy) = HeaderValue::from_bytes(token.as_bytes()) {
             good.insert(copy, verified);
         }
-        Ok(key)
     }
 
-    fn known(&self, header: &HeaderValue, now: SystemTime) -> Option<VapidPublicKey> {
+    fn known(&self, token: &HeaderValue, now: SystemTime) -> Option<VapidPublicKey> {
         let good = self.good.read().unwrap_or_else(PoisonError::into_inner);
-        let verified = good.get(header)?;
+        let verified = good.get(token)?;
         // Both ends again, in case the clock was set.
         let left = verified.expires_at.duration_since(now).ok()?;
         (!left.is_zero() && left <= LONGEST_LIFE).then(|| verified.public_key.clone())
     }
+}
+
+/// The `Authorization` header if it alone decides. With the draft's scheme `WebPush` the key is in
+/// another header, so the same value may come with another key.
+fn only_token_with_key(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    let scheme = value.as_bytes().get(..SCHEME.len())?;
+    scheme.eq_ignore_ascii_case(SCHEME).then_some(value)
 }
 
 #[cfg(test)]
@@ -82,7 +101,7 @@ mod tests {
             .sign(origin, None, now + Duration::from_hours(12))
             .unwrap();
         let check = VapidCheck::new(origin.to_owned());
-        let header = token.authorization();
+        let header = HeaderMap::from_iter([(AUTHORIZATION, token.authorization())]);
         assert!(check.verify(&header, now).is_ok());
         assert!(
             check
@@ -93,5 +112,25 @@ mod tests {
         assert_eq!(expired, Err(VerifyError::Expired));
         let too_early = check.verify(&header, now - Duration::from_hours(13));
         assert_eq!(too_early, Err(VerifyError::TooLong));
+    }
+
+    #[test]
+    fn a_token_of_the_draft_is_not_remembered_without_its_key() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let origin = "http://127.0.0.1:8082";
+        let (key, other) = (VapidKey::generate().unwrap(), VapidKey::generate().unwrap());
+        let token = key
+            .sign(origin, None, now + Duration::from_hours(12))
+            .unwrap();
+        let check = VapidCheck::new(origin.to_owned());
+        let verify = |key: &VapidKey| {
+            let crypto_key = format!("p256ecdsa={}", key.public_key().to_base64url());
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, token.legacy_authorization());
+            headers.insert("crypto-key", crypto_key.parse().unwrap());
+            check.verify(&headers, now)
+        };
+        assert_eq!(verify(&key).as_ref(), Ok(key.public_key()));
+        assert_eq!(verify(&other), Err(VerifyError::Signature));
     }
 }

@@ -1,6 +1,8 @@
 use bytes::Bytes;
 use http::header::{AsHeaderName, CONTENT_ENCODING, HeaderMap, HeaderValue};
-use tidings_webpush::{Topic, Ttl, Urgency};
+use thiserror::Error;
+use tidings_webpush::aesgcm::{self, Parameters, ParametersError};
+use tidings_webpush::{DecryptError, Topic, Ttl, Urgency, UserAgentKeys, decrypt};
 
 use crate::refusal::Refusal;
 
@@ -43,6 +45,31 @@ impl Encoding {
             Self::Aes128gcm => "aes128gcm",
             Self::Aesgcm { .. } => "aesgcm",
         }
+    }
+}
+
+/// Why a user agent could not make anything of a body.
+#[derive(Debug, Error)]
+pub(crate) enum OpenError {
+    #[error(transparent)]
+    Parameters(#[from] ParametersError),
+    #[error(transparent)]
+    Decrypt(#[from] DecryptError),
+}
+
+impl Payload {
+    /// Does what the user agent with these keys does.
+    pub(crate) fn decrypt(&self, keys: &UserAgentKeys) -> Result<Vec<u8>, OpenError> {
+        Ok(match &self.encoding {
+            Encoding::Aes128gcm => decrypt(keys, &self.body)?,
+            Encoding::Aesgcm {
+                encryption,
+                crypto_key,
+            } => {
+                let parameters = Parameters::parse(encryption, crypto_key)?;
+                aesgcm::decrypt(keys, &parameters, &self.body)?
+            }
+        })
     }
 }
 

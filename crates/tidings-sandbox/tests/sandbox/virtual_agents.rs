@@ -1,13 +1,17 @@
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
 use tidings_sandbox::KeptMessages;
-use tidings_webpush::VapidKey;
+use tidings_webpush::{
+    FreshKeyPair, Padding, PushMessage, Subscription, SystemRandomness, Ttl, Urgency, VapidKey,
+    aesgcm,
+};
 
-use crate::support::{Post, Setup, seal, send};
+use crate::support::{Post, Setup, now, seal, send};
 
 #[tokio::test]
 async fn a_virtual_user_agent_tells_what_it_got() {
@@ -91,6 +95,49 @@ async fn what_does_not_decrypt_is_accepted_and_told() {
         (&stats["decrypt_failures"], &stats["decrypted"]),
         (&json!(1), &json!(0))
     );
+}
+
+#[tokio::test]
+async fn aesgcm_is_decrypted_with_the_drafts_own_identification_too() {
+    let setup = Setup::new().await;
+    let key = VapidKey::generate().unwrap();
+    let parameters = format!("applicationServerKey={}", key.public_key().to_base64url());
+    let subscription = setup.subscription(&parameters).await;
+    let resource = &subscription.push_resource;
+    let token = key
+        .sign(resource.origin(), None, now() + Duration::from_hours(12))
+        .unwrap();
+    let sealed = || {
+        let Subscription { p256dh, auth, .. } = &subscription;
+        let (keys, randomness) = (&FreshKeyPair, &SystemRandomness);
+        aesgcm::encrypt(p256dh, auth, b"walrus", Padding::None, keys, randomness).unwrap()
+    };
+    let forms = [
+        (sealed(), token.authorization()),
+        (
+            sealed().with_vapid_key(key.public_key()),
+            token.legacy_authorization(),
+        ),
+    ];
+    for (payload, authorization) in forms {
+        let message = PushMessage {
+            resource,
+            payload: Some(payload),
+            ttl: Ttl::from_secs(60).unwrap(),
+            urgency: Urgency::Normal,
+            topic: None,
+            authorization,
+        };
+        let request = message.into_request().unwrap().map(Full::new);
+        let answer = send(setup.origin(), request).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    }
+    let got = setup.messages(&subscription).await;
+    for message in got["messages"].as_array().unwrap() {
+        assert_eq!(message["payload"], json!({"text": "walrus"}));
+        assert_eq!(message["content_encoding"], "aesgcm");
+    }
+    assert_eq!(setup.stats().await["decrypted"], 2);
 }
 
 #[tokio::test]
