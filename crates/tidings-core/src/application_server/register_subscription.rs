@@ -68,7 +68,7 @@ pub enum RegisterError {
     #[error("the application has no VAPID key {0} in use")]
     UnknownVapidKey(VapidKeyId),
     /// The browser supports no encoding that Tidings can make.
-    #[error("`encodings` must contain `aes128gcm`")]
+    #[error("`encodings` must contain `aes128gcm` or `aesgcm`")]
     NoEncoding,
     /// The application has no active key, so nothing can be sent to a subscription.
     #[error("the application has no active VAPID key")]
@@ -97,7 +97,7 @@ impl ApplicationServer {
         let encoding = request
             .encodings
             .as_deref()
-            .map(choose_encoding)
+            .map(|names| ContentEncoding::choose(names).ok_or(RegisterError::NoEncoding))
             .transpose()?;
         let default_vapid_key = self
             .choose_vapid_key(application, request.vapid_key)
@@ -157,12 +157,4 @@ impl ApplicationServer {
             .map(|key| key.id)
             .ok_or(RegisterError::NoActiveKey)
     }
-}
-
-fn choose_encoding(supported: &[String]) -> Result<ContentEncoding, RegisterError> {
-    let lists = |encoding: ContentEncoding| supported.iter().any(|name| name == encoding.as_str());
-    if lists(ContentEncoding::Aes128gcm) {
-        return Ok(ContentEncoding::Aes128gcm);
-    }
-    Err(RegisterError::NoEncoding)
 }

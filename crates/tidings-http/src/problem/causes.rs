@@ -27,7 +27,7 @@ impl From<RegisterError> for ApiError {
             ),
             RegisterError::NoEncoding => Self::input(
                 "/encodings",
-                "must contain `aes128gcm`: messages to a browser without it cannot be encrypted",
+                "must contain `aes128gcm` or `aesgcm`: messages to a browser with neither cannot be encrypted",
             ),
             RegisterError::NoActiveKey => Self::NoActiveVapidKey,
             RegisterError::Store(error) => Self::Store(error),

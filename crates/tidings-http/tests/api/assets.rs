@@ -94,6 +94,7 @@ async fn the_demo_is_served_with_a_strict_policy() {
     }
     let mut transcript = Transcript::new(&harness);
     transcript.send("with a slash", Call::get("/demo/")).await;
+    transcript.send("at the root", Call::get("/")).await;
     transcript
         .send("unchanged", Call::get("/demo").header("if-none-match", "*"))
         .await;
@@ -107,7 +108,7 @@ async fn without_the_setting_there_is_no_demo() {
         ..Setup::default()
     })
     .await;
-    for path in ["/demo", "/demo/", "/demo/index.html"] {
+    for path in ["/", "/demo", "/demo/", "/demo/index.html"] {
         assert_eq!(
             harness.send(Call::get(path)).await.status,
             StatusCode::NOT_FOUND,

@@ -324,6 +324,7 @@ impl<'a> Transcript<'a> {
         settings.set_prepend_module_to_snapshot(false);
         settings.set_omit_expression(true);
         settings.add_filter(r"(req|sub|msg|key)_[0-9a-f]{32}", "${1}_<id>");
+        settings.add_filter(r#"etag: ("[^"]+")"#, "etag: <tag>");
         settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "<instant>");
         settings.add_filter(r#""token": "[\w-]{43}""#, r#""token": "<token>""#);
         settings.add_filter(r#""next": "[\w-]+""#, r#""next": "<cursor>""#);

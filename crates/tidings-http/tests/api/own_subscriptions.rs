@@ -95,7 +95,7 @@ async fn what_is_wrong_with_a_subscription_is_told_with_its_place() {
         (
             "only an encoding that is gone",
             "/encodings",
-            json!(["aesgcm"]),
+            json!(["aesgcm128"]),
         ),
         ("an empty user", "/user", json!("")),
     ] {
