@@ -1,6 +1,7 @@
 //! Chores of the Tidings workspace: `cargo run -p xtask -- <chore>`.
 
 mod seeded_faults;
+mod tidy;
 
 use std::env;
 use std::process::ExitCode;
@@ -10,7 +11,8 @@ use anyhow::bail;
 const USAGE: &str = "usage: cargo run -p xtask -- <chore>
 
 chores:
-  seeded-faults  break copies of the store and see that the conformance suite notices";
+  seeded-faults  break copies of the store and see that the conformance suite notices
+  tidy           check crate edges, sizes and names of files, silenced lints, open ends";
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -21,6 +23,7 @@ fn main() -> anyhow::Result<ExitCode> {
         .as_slice()
     {
         ["seeded-faults"] => seeded_faults::run(),
+        ["tidy"] => tidy::run(),
         _ => bail!("{USAGE}"),
     }
 }
