@@ -30,10 +30,19 @@ pub(crate) enum Command {
     /// Run the server
     Serve(Box<SettingsArgs>),
     /// Run the server, a local push service and a page to try them on
+    ///
+    /// Open the page in your own browser, and notifications take the way through its vendor's push
+    /// service; or let this command start a throw-away Firefox that uses the local one instead,
+    /// without the internet. What the demo keeps is deleted when it ends.
     Demo(DemoArgs),
     /// Run a local push service to develop and test against
+    ///
+    /// It speaks RFC 8030 towards servers and Firefox's protocol towards browsers, makes virtual
+    /// subscriptions, decrypts what they get, and misbehaves on request: `GET /` on it lists what
+    /// it can do. Its state is in memory. It guards nothing, so let it listen on loopback only.
     Sandbox(SandboxArgs),
-    /// Send a message through a running server
+    /// Send a message through a running server, and print its id
+    #[command(after_help = SEND_EXAMPLES)]
     Send(Box<SendArgs>),
     /// Make, import and export VAPID keys
     #[command(subcommand)]
@@ -45,10 +54,12 @@ pub(crate) enum Command {
     },
 }
 
-/// The server, its push service and a page, on this machine. What they keep is deleted at the end.
-///
-/// Open the page in your own browser, and notifications take the way through its vendor's push
-/// service; or let this command start a throw-away Firefox that uses the local one instead.
+const SEND_EXAMPLES: &str = "\
+Examples:
+  tidings send --all --title 'We are back' --body 'Thanks for waiting' --wait
+  tidings send --user 42 --title 'Your code' --body '123 456' --ttl 5m --urgency high";
+
+/// Where the demo listens, and what it starts.
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
     /// Where the server listens
@@ -64,11 +75,7 @@ pub(crate) struct DemoArgs {
     pub(crate) firefox: bool,
 }
 
-/// A push service on this machine: RFC 8030 towards servers, Firefox's protocol towards browsers,
-/// and virtual user agents that decrypt what they get.
-///
-/// Its state is in memory. It guards nothing: let it listen on loopback only. `GET /` on it lists
-/// what it can do.
+/// Where the sandbox listens, and what it speaks.
 #[derive(Args, Debug)]
 pub(crate) struct SandboxArgs {
     /// Where to listen for HTTP and WebSocket
@@ -121,15 +128,8 @@ pub(crate) struct ServerArgs {
     pub(crate) json: bool,
 }
 
-/// Send a message. Prints its id.
-///
-/// Examples:
-///
-///   tidings send --all --title "We are back" --body "Thanks for waiting" --wait
-///
-///   tidings send --user 42 --title "Your code" --body "123 456" --ttl 5m --urgency high
+/// What to send, to whom, and how.
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
 pub(crate) struct SendArgs {
     #[command(flatten)]
     pub(crate) audience: AudienceArgs,

@@ -13,6 +13,7 @@ pub(crate) struct LoggingArgs {
     #[arg(
         long,
         global = true,
+        help_heading = "Logging",
         env = "TIDINGS_LOG",
         default_value = "info",
         value_name = "FILTER"
@@ -23,6 +24,7 @@ pub(crate) struct LoggingArgs {
     #[arg(
         long,
         global = true,
+        help_heading = "Logging",
         env = "TIDINGS_LOG_FORMAT",
         default_value = "text"
     )]
