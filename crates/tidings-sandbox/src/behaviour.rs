@@ -1,16 +1,16 @@
 //! How answers are decided: by the standard, unless a rule given from outside says otherwise.
 //!
 //! The one concept is the [`Plan`]: what is to be done with one POST, made before it is judged.
-//! Everything that bends answers (commands today, personalities of push services and faults by
-//! probability next) becomes a rule, and a rule can only say what a plan can hold.
+//! Everything that bends answers (commands today, faults by probability next) becomes a rule, and
+//! a rule can only say what a plan can hold. How answers are worded is the personality's matter.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::watch;
 
 mod document;
@@ -39,18 +39,23 @@ pub(crate) enum PlannedAnswer {
     Honest,
     /// This one. With a 2xx status the request is judged and, if good, taken in; with any other
     /// nothing is looked at and nobody gets the message.
-    Fixed(FixedAnswer),
+    Fixed(Arc<FixedAnswer>),
     /// None: the stream is reset (HTTP/1.1: the connection is closed). Nobody gets the message.
     Reset,
 }
 
 /// A chosen answer.
-#[derive(Clone)]
 pub(crate) struct FixedAnswer {
     pub(crate) status: StatusCode,
     pub(crate) retry_after: Option<HeaderValue>,
-    pub(crate) body: Bytes,
-    pub(crate) content_type: Option<HeaderValue>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<FixedBody>,
+}
+
+/// A chosen body.
+pub(crate) struct FixedBody {
+    pub(crate) octets: Bytes,
+    pub(crate) media_type: HeaderValue,
 }
 
 /// A withheld answer waits here.
@@ -78,7 +83,7 @@ struct Rule {
 #[derive(Clone)]
 enum FixedOrReset {
     Neither,
-    Fixed(FixedAnswer),
+    Fixed(Arc<FixedAnswer>),
     Reset,
 }
 

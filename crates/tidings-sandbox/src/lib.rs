@@ -9,8 +9,8 @@
 //! - **Reach out.** It connects to nobody.
 //!
 //! Towards application servers it speaks RFC 8030 with VAPID (RFC 8292), over plain HTTP and over
-//! TLS with a certificate authority of its own, HTTP/1.1 and HTTP/2; refusals look like those of
-//! Mozilla's push service. Towards user agents it speaks Firefox's WebSocket protocol; a real
+//! TLS with a certificate authority of its own, HTTP/1.1 and HTTP/2; its limits
+//! and answers are those of the push service that [`Personality`] names. Towards user agents it speaks Firefox's WebSocket protocol; a real
 //! Firefox can use it, and so does [`user_agent::UserAgent`]. *Virtual* user agents need no
 //! connection at all: the sandbox derives their keys from a seed, decrypts what they are sent and
 //! tells what it was.
@@ -29,7 +29,8 @@
 //! - `PUT /sandbox/behaviour` takes a rule, or a list of rules of which the first that applies
 //!   decides about a POST. Members: `withhold` (the message is taken in, the answer waits until a
 //!   behaviour without withholding is set), `delay_ms` (the same for a time), `status` with
-//!   `retry_after` and `body` (that answer; nobody gets the message unless it is a 2xx), `reset`
+//!   `retry_after`, `headers` and `body` (that answer, by default worded as the push service that
+//!   is played would; nobody gets the message unless it is a 2xx), `reset`
 //!   (no answer; nobody gets the message), `times` (how many POSTs it applies to) and
 //!   `subscriptions` (which). `GET` shows the rules; `DELETE` brings honest answers back.
 //! - `GET /sandbox/stats` gives counters, `DELETE` sets them to zero:
@@ -54,7 +55,9 @@ mod delivery_counters;
 mod fingerprints;
 mod inbox;
 mod landing;
+mod manner;
 mod options;
+mod personality;
 mod problem;
 mod push;
 mod refusal;
@@ -70,5 +73,6 @@ mod virtual_agents;
 mod websocket;
 
 pub use options::{AlpnOffer, CaOutput, Clock, KeptMessages, SandboxOptions};
+pub use personality::{Personality, PersonalityError};
 pub use server::{RunningSandbox, Sandbox, SandboxError};
 pub use tls::TlsError;

@@ -6,6 +6,8 @@ use std::time::SystemTime;
 
 use tidings_webpush::Randomness;
 
+use crate::personality::Personality;
+
 /// Where the sandbox reads the time from: expiry of tokens and messages, `received_at`.
 ///
 /// Any `Fn() -> SystemTime` is one.
@@ -64,6 +66,8 @@ pub struct SandboxOptions {
     pub max_concurrent_streams: u32,
     /// Where the certificate authority goes. Without TLS listener there is none.
     pub ca: CaOutput,
+    /// Which push service it plays towards application servers.
+    pub personality: Personality,
     /// Of the virtual user agents one in so many decrypts what it gets, always the same ones.
     pub decrypt_one_in: NonZeroU32,
     /// How many messages are remembered for `GET /sandbox/messages`.
@@ -75,7 +79,8 @@ pub struct SandboxOptions {
 }
 
 impl SandboxOptions {
-    /// Plain HTTP on a free port of 127.0.0.1, no TLS; everything is decrypted.
+    /// Plain HTTP on a free port of 127.0.0.1, no TLS, Mozilla's manners; everything is
+    /// decrypted.
     pub fn new(clock: Arc<dyn Clock>, randomness: Arc<dyn Randomness>) -> Self {
         Self {
             http: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
@@ -84,6 +89,7 @@ impl SandboxOptions {
             alpn: AlpnOffer::default(),
             max_concurrent_streams: 100,
             ca: CaOutput::default(),
+            personality: Personality::default(),
             decrypt_one_in: NonZeroU32::MIN,
             kept: KeptMessages::default(),
             clock,

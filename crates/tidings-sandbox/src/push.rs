@@ -8,14 +8,14 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
+use http::header::{AUTHORIZATION, HeaderMap};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use tidings_webpush::MAX_BODY_BYTES;
 
 use crate::behaviour::{FixedAnswer, PlannedAnswer};
 use crate::connections::{Connection, Listener, Protocol};
 use crate::inbox::{AnswerSlot, Content, KeptMessage};
+use crate::manner::Manner;
 use crate::refusal::Refusal;
 use crate::service::{PushService, Receiver};
 use crate::token::random_message_id;
@@ -43,7 +43,8 @@ pub(crate) async fn post(
         .stats
         .tally(&connection, Protocol::of(request.version()));
     let (head, body) = request.into_parts();
-    let body = read(body).await;
+    let manner = service.manner(connection.listener);
+    let body = read(body, manner.personality.max_body_bytes()).await;
     if !matches!(body, Err(Refusal::Incomplete)) {
         tally.received();
     }
@@ -56,17 +57,13 @@ pub(crate) async fn post(
     };
     let judge = || service.take_in(&endpoint, &head.headers, body);
     let answer = match plan.answer {
-        PlannedAnswer::Honest => Answer::from(judge()),
-        PlannedAnswer::Fixed(fixed) if fixed.status.is_success() => match judge() {
-            Ok(accepted) => Answer {
-                slot: Some(accepted.slot),
-                response: fixed.into_response(),
-            },
-            refused @ Err(_) => Answer::from(refused),
-        },
+        PlannedAnswer::Honest => Answer::honest(&manner, judge()),
+        PlannedAnswer::Fixed(fixed) if fixed.status.is_success() => {
+            Answer::honest(&manner, judge()).with(&manner, &fixed)
+        }
         PlannedAnswer::Fixed(fixed) => Answer {
             slot: None,
-            response: fixed.into_response(),
+            response: manner.commanded(&fixed, None),
         },
         PlannedAnswer::Reset => {
             tally.reset();
@@ -96,22 +93,22 @@ pub(crate) async fn post(
 /// `DELETE /m/{id}`: the application server withdraws a message that was not delivered yet.
 pub(crate) async fn withdraw(
     State(service): State<Arc<PushService>>,
+    Extension(connection): Extension<Arc<Connection>>,
     Path(id): Path<String>,
-) -> Result<StatusCode, Refusal> {
+) -> Response {
     if service.user_agents.withdraw(&id, service.now()) {
-        Ok(StatusCode::NO_CONTENT)
+        StatusCode::NO_CONTENT.into_response()
     } else {
-        Err(Refusal::UnknownMessage)
+        let manner = service.manner(connection.listener);
+        manner.refused(&Refusal::UnknownMessage)
     }
 }
 
-async fn read(body: Body) -> Result<Bytes, Refusal> {
-    let whole = Limited::new(body, MAX_BODY_BYTES).collect();
+async fn read(body: Body, limit: usize) -> Result<Bytes, Refusal> {
+    let whole = Limited::new(body, limit).collect();
     match tokio::time::timeout(BODY_TIMEOUT, whole).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge {
-            limit: MAX_BODY_BYTES,
-        }),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge { limit }),
         Ok(Err(_)) | Err(_) => Err(Refusal::Incomplete),
     }
 }
@@ -136,46 +133,30 @@ struct Answer {
     response: Response,
 }
 
-impl From<Result<Accepted, Refusal>> for Answer {
-    fn from(outcome: Result<Accepted, Refusal>) -> Self {
+impl Answer {
+    fn honest(manner: &Manner<'_>, outcome: Result<Accepted, Refusal>) -> Self {
         match outcome {
-            Ok(Accepted {
-                location,
-                ttl_s,
-                slot,
-            }) => Self {
-                slot: Some(slot),
-                response: (
-                    StatusCode::CREATED,
-                    [(LOCATION, location), (TTL, ttl_s.to_string())],
-                )
-                    .into_response(),
+            Ok(accepted) => Self {
+                response: manner.accepted(&accepted.location, accepted.ttl_s),
+                slot: Some(accepted.slot),
             },
             Err(refusal) => Self {
                 slot: None,
-                response: refusal.into_response(),
+                response: manner.refused(&refusal),
             },
         }
     }
-}
 
-const TTL: http::HeaderName = http::HeaderName::from_static("ttl");
-
-impl IntoResponse for FixedAnswer {
-    fn into_response(self) -> Response {
-        let headers = [
-            (RETRY_AFTER, self.retry_after),
-            (CONTENT_TYPE, self.content_type),
-        ];
-        let given = headers
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)));
-        (
-            self.status,
-            given.collect::<HeaderMap<HeaderValue>>(),
-            Body::from(self.body),
-        )
-            .into_response()
+    /// Changes a success into the one that is wanted.
+    fn with(self, manner: &Manner<'_>, fixed: &FixedAnswer) -> Self {
+        Self {
+            response: if self.slot.is_some() {
+                manner.commanded(fixed, Some(self.response))
+            } else {
+                self.response
+            },
+            slot: self.slot,
+        }
     }
 }
 
@@ -193,7 +174,8 @@ impl PushService {
                 endpoint.version == if receiver.key().is_some() { "v2" } else { "v1" }
             })
             .ok_or(Refusal::UnknownSubscription)?;
-        let request = PushRequest::parse(headers, body?)?;
+        let personality = self.manner(endpoint.listener).personality;
+        let request = PushRequest::parse(headers, body?, personality)?;
         self.check_sender(&receiver, endpoint.listener, headers)?;
         if receiver.is_gone() {
             return Err(Refusal::Gone);
@@ -201,18 +183,21 @@ impl PushService {
         Ok(self.accept(&receiver, endpoint.listener, request))
     }
 
-    /// Checks who sends. An unrestricted subscription takes anybody, but no broken token.
+    /// Checks who sends. An unrestricted subscription takes anybody, but no broken token; where
+    /// browsers make no such subscriptions, it takes nobody without token.
     fn check_sender(
         &self,
         receiver: &Receiver,
         listener: Listener,
         headers: &HeaderMap,
     ) -> Result<(), Refusal> {
-        if receiver.key().is_none() && !headers.contains_key(AUTHORIZATION) {
+        let personality = self.manner(listener).personality;
+        let is_demanded = receiver.key().is_some() || personality.demands_identification();
+        if !is_demanded && !headers.contains_key(AUTHORIZATION) {
             return Ok(());
         }
         let check = self.vapid(listener).ok_or(Refusal::UnknownSubscription)?;
-        let key = check.verify(headers, self.now()).map_err(Refusal::Vapid)?;
+        let key = check.verify(headers, self.now())?;
         match receiver.key() {
             Some(expected) if *expected != key => Err(Refusal::OtherKey),
             _ => Ok(()),

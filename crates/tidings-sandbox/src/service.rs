@@ -11,7 +11,9 @@ use crate::connections::Listener;
 use crate::delivery_counters::DeliveryCounters;
 use crate::fingerprints::Fingerprints;
 use crate::inbox::{Inbox, ReceiverId};
+use crate::manner::Manner;
 use crate::options::{Clock, SandboxOptions};
+use crate::personality::Personality;
 use crate::stats::Stats;
 use crate::token::Token;
 use crate::user_agents::{Channel, UserAgents};
@@ -33,6 +35,7 @@ pub(crate) struct PushService {
     pub(crate) draining: CancellationToken,
     http: Option<VapidCheck>,
     https: Option<VapidCheck>,
+    personality: Personality,
     decrypt_one_in: NonZeroU32,
 }
 
@@ -44,6 +47,7 @@ pub(crate) struct Origins {
 
 impl PushService {
     pub(crate) fn new(options: &SandboxOptions, origins: Origins) -> Self {
+        let check = |origin| VapidCheck::new(origin, options.personality);
         Self {
             clock: Arc::clone(&options.clock),
             randomness: Arc::clone(&options.randomness),
@@ -55,14 +59,27 @@ impl PushService {
             fingerprints: Fingerprints::new(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
-            http: origins.http.map(VapidCheck::new),
-            https: origins.https.map(VapidCheck::new),
+            http: origins.http.map(check),
+            https: origins.https.map(check),
+            personality: options.personality,
             decrypt_one_in: options.decrypt_one_in,
         }
     }
 
     pub(crate) fn now(&self) -> SystemTime {
         self.clock.now()
+    }
+
+    /// Which push service is played at a listener.
+    pub(crate) fn manner(&self, listener: Listener) -> Manner<'_> {
+        // All listeners play the same one so far.
+        let personality = match listener {
+            Listener::Http | Listener::Https => self.personality,
+        };
+        Manner {
+            personality,
+            randomness: &*self.randomness,
+        }
     }
 
     /// The VAPID check of a listener; its audience is the origin of the endpoints there.

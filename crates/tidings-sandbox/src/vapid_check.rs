@@ -3,8 +3,11 @@ use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use tidings_webpush::VapidPublicKey;
-use tidings_webpush::verify::{self, Verified, VerifyError};
+use tidings_webpush::verify::{self, Verified};
+use tidings_webpush::{Contact, VapidPublicKey};
+
+use crate::personality::Personality;
+use crate::refusal::Refusal;
 
 /// How many good tokens are remembered.
 const CAPACITY: usize = 4_096;
@@ -19,14 +22,16 @@ const SCHEME: &[u8] = b"vapid ";
 /// so that a push service can do this.
 pub(crate) struct VapidCheck {
     audience: String,
+    checks_contact: bool,
     good: RwLock<HashMap<HeaderValue, Verified>>,
 }
 
 impl VapidCheck {
     /// `audience` is the origin of the endpoints handed out.
-    pub(crate) fn new(audience: String) -> Self {
+    pub(crate) fn new(audience: String, personality: Personality) -> Self {
         Self {
             audience,
+            checks_contact: personality.checks_contact(),
             good: RwLock::default(),
         }
     }
@@ -41,12 +46,16 @@ impl VapidCheck {
         &self,
         headers: &HeaderMap,
         now: SystemTime,
-    ) -> Result<VapidPublicKey, VerifyError> {
+    ) -> Result<VapidPublicKey, Refusal> {
         let token = only_token_with_key(headers);
         if let Some(key) = token.and_then(|token| self.known(token, now)) {
             return Ok(key);
         }
-        let verified = verify::request(headers, &self.audience, now)?;
+        let verified = verify::request(headers, &self.audience, now).map_err(Refusal::Vapid)?;
+        if self.checks_contact {
+            let contact = verified.subject.as_deref().ok_or(Refusal::NoContact)?;
+            Contact::parse(contact).map_err(Refusal::Contact)?;
+        }
         let key = verified.public_key.clone();
         if let Some(token) = token {
             self.remember(token, verified, now);
@@ -89,6 +98,7 @@ fn only_token_with_key(headers: &HeaderMap) -> Option<&HeaderValue> {
 #[cfg(test)]
 mod tests {
     use tidings_webpush::VapidKey;
+    use tidings_webpush::verify::VerifyError;
 
     use super::*;
 
@@ -100,7 +110,7 @@ mod tests {
         let token = key
             .sign(origin, None, now + Duration::from_hours(12))
             .unwrap();
-        let check = VapidCheck::new(origin.to_owned());
+        let check = VapidCheck::new(origin.to_owned(), Personality::Mozilla);
         let header = HeaderMap::from_iter([(AUTHORIZATION, token.authorization())]);
         assert!(check.verify(&header, now).is_ok());
         assert!(
@@ -109,9 +119,9 @@ mod tests {
                 .is_ok()
         );
         let expired = check.verify(&header, now + Duration::from_hours(12));
-        assert_eq!(expired, Err(VerifyError::Expired));
+        assert_eq!(expired, Err(Refusal::Vapid(VerifyError::Expired)));
         let too_early = check.verify(&header, now - Duration::from_hours(13));
-        assert_eq!(too_early, Err(VerifyError::TooLong));
+        assert_eq!(too_early, Err(Refusal::Vapid(VerifyError::TooLong)));
     }
 
     #[test]
@@ -122,7 +132,7 @@ mod tests {
         let token = key
             .sign(origin, None, now + Duration::from_hours(12))
             .unwrap();
-        let check = VapidCheck::new(origin.to_owned());
+        let check = VapidCheck::new(origin.to_owned(), Personality::Mozilla);
         let verify = |key: &VapidKey| {
             let crypto_key = format!("p256ecdsa={}", key.public_key().to_base64url());
             let mut headers = HeaderMap::new();
@@ -131,6 +141,6 @@ mod tests {
             check.verify(&headers, now)
         };
         assert_eq!(verify(&key).as_ref(), Ok(key.public_key()));
-        assert_eq!(verify(&other), Err(VerifyError::Signature));
+        assert_eq!(verify(&other), Err(Refusal::Vapid(VerifyError::Signature)));
     }
 }

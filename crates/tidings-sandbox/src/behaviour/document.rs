@@ -1,11 +1,12 @@
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{FixedAnswer, FixedOrReset, Rule};
+use super::{FixedAnswer, FixedBody, FixedOrReset, Rule};
 
 /// The longest delay of an answer, in milliseconds: an hour.
 const MAX_DELAY_MS: u64 = 60 * 60 * 1000;
@@ -17,6 +18,7 @@ pub(crate) struct RuleDocument {
     pub(crate) withhold: bool,
     status: Option<u16>,
     retry_after: Option<String>,
+    headers: BTreeMap<String, String>,
     /// Text is sent as it is, anything else as JSON.
     body: Option<Value>,
     pub(crate) delay_ms: u64,
@@ -80,8 +82,11 @@ fn answer(document: &RuleDocument) -> Result<FixedOrReset, String> {
         return Ok(FixedOrReset::Reset);
     }
     let Some(status) = document.status else {
-        if document.retry_after.is_some() || document.body.is_some() {
-            return Err("retry_after and body belong to a chosen answer: add a status".to_owned());
+        if document.retry_after.is_some() || document.body.is_some() || !document.headers.is_empty()
+        {
+            return Err(
+                "retry_after, headers and body belong to a chosen answer: add a status".to_owned(),
+            );
         }
         return Ok(FixedOrReset::Neither);
     };
@@ -89,11 +94,6 @@ fn answer(document: &RuleDocument) -> Result<FixedOrReset, String> {
         .ok()
         .filter(|status| (200..600).contains(&status.as_u16()))
         .ok_or("status must be a final HTTP status, 200 to 599")?;
-    let (body, content_type) = match &document.body {
-        None | Some(Value::Null) => (Bytes::new(), None),
-        Some(Value::String(text)) => (Bytes::from(text.clone()), Some("text/plain; charset=utf-8")),
-        Some(json) => (Bytes::from(json.to_string()), Some("application/json")),
-    };
     let retry_after = document
         .retry_after
         .as_deref()
@@ -105,12 +105,31 @@ fn answer(document: &RuleDocument) -> Result<FixedOrReset, String> {
                 header::RETRY_AFTER
             )
         })?;
-    Ok(FixedOrReset::Fixed(FixedAnswer {
+    Ok(FixedOrReset::Fixed(Arc::new(FixedAnswer {
         status,
         retry_after,
-        body,
-        content_type: content_type.map(HeaderValue::from_static),
-    }))
+        headers: headers(document)?,
+        body: document.body.as_ref().map(body),
+    })))
+}
+
+fn headers(document: &RuleDocument) -> Result<HeaderMap, String> {
+    let headers = document.headers.iter().map(|(name, value)| {
+        let parsed = (name.parse::<HeaderName>().ok()).zip(HeaderValue::from_str(value).ok());
+        parsed.ok_or_else(|| format!("headers: {name:?} cannot be sent with that value"))
+    });
+    headers.collect()
+}
+
+fn body(body: &Value) -> FixedBody {
+    let (octets, media_type) = match body {
+        Value::String(text) => (text.clone(), "text/plain; charset=utf-8"),
+        json => (json.to_string(), "application/json"),
+    };
+    FixedBody {
+        octets: Bytes::from(octets),
+        media_type: HeaderValue::from_static(media_type),
+    }
 }
 
 #[cfg(test)]
@@ -126,6 +145,8 @@ mod tests {
             (r#"{"status":200,"reset":true}"#, "leave one out"),
             (r#"{"retry_after":"2"}"#, "add a status"),
             (r#"{"status":429,"retry_after":"a\nb"}"#, "retry-after"),
+            (r#"{"headers":{"a":"b"}}"#, "add a status"),
+            (r#"{"status":429,"headers":{"a b":"c"}}"#, "a b"),
             (r#"{"delay_ms":3600001}"#, "withhold"),
             (r#"[{"status":"429"}]"#, "[0].status"),
             ("", "Send one rule"),

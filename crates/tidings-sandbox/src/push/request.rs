@@ -1,13 +1,11 @@
 use bytes::Bytes;
-use http::header::{AsHeaderName, CONTENT_ENCODING, HeaderMap, HeaderValue};
+use http::header::{AsHeaderName, CONTENT_ENCODING, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use thiserror::Error;
 use tidings_webpush::aesgcm::{self, Parameters, ParametersError};
 use tidings_webpush::{DecryptError, Topic, Ttl, Urgency, UserAgentKeys, decrypt};
 
+use crate::personality::Personality;
 use crate::refusal::Refusal;
-
-/// The longest TTL that is granted, in seconds: 30 days, as at Mozilla's push service.
-const MAX_TTL_S: u32 = 30 * 24 * 60 * 60;
 
 /// The headers of a push message, understood, and its body.
 #[derive(Debug)]
@@ -74,13 +72,25 @@ impl Payload {
 }
 
 impl PushRequest {
-    /// Reads what RFC 8030 §5 and RFC 8291 §4 put into headers.
-    pub(crate) fn parse(headers: &HeaderMap, body: Bytes) -> Result<Self, Refusal> {
+    /// Reads what RFC 8030 §5 and RFC 8291 §4 put into headers, by the rules of a push service.
+    pub(crate) fn parse(
+        headers: &HeaderMap,
+        body: Bytes,
+        personality: Personality,
+    ) -> Result<Self, Refusal> {
+        if personality == Personality::Wns && headers.contains_key(TRANSFER_ENCODING) {
+            return Err(Refusal::Chunked);
+        }
         let ttl = Ttl::parse_header(octets(single(headers, "TTL")?)).map_err(Refusal::Ttl)?;
+        check_ttl(headers, ttl, personality)?;
         let urgency =
             Urgency::parse_header(octets(single(headers, "Urgency")?)).map_err(Refusal::Urgency)?;
         let topic =
             Topic::parse_header(octets(single(headers, "Topic")?)).map_err(Refusal::Topic)?;
+        if let (Personality::Apple, Some(topic)) = (personality, &topic) {
+            // Apple decodes it, so it must have a length that base64url can have.
+            Topic::parse(topic.as_str()).map_err(Refusal::Topic)?;
+        }
         let payload = if body.is_empty() {
             None
         } else {
@@ -90,11 +100,28 @@ impl PushRequest {
             })
         };
         Ok(Self {
-            ttl_s: ttl.as_secs().min(MAX_TTL_S),
+            ttl_s: ttl.as_secs().min(personality.max_ttl_s()),
             urgency,
             topic,
             payload,
         })
+    }
+}
+
+fn check_ttl(headers: &HeaderMap, ttl: Ttl, personality: Personality) -> Result<(), Refusal> {
+    let is_zero = ttl.as_secs() == 0;
+    match personality {
+        Personality::Apple if is_zero => Err(Refusal::TtlZero),
+        Personality::Wns => {
+            let policy = single(headers, "X-WNS-Cache-Policy")?;
+            let is_cached = policy.is_none_or(|policy| policy != "no-cache");
+            if is_zero == is_cached {
+                Err(Refusal::CachePolicy)
+            } else {
+                Ok(())
+            }
+        }
+        _ => Ok(()),
     }
 }
 
@@ -193,7 +220,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        PushRequest::parse(&map, Bytes::from_static(b"body"))
+        PushRequest::parse(&map, Bytes::from_static(b"body"), Personality::Mozilla)
     }
 
     #[test]

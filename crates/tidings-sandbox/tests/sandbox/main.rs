@@ -9,6 +9,7 @@
 
 mod behaviour;
 mod control;
+mod personalities;
 mod requests;
 mod support;
 mod tls;

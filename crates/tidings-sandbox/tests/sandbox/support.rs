@@ -11,7 +11,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tidings_sandbox::user_agent::{NewSubscription, UserAgent};
-use tidings_sandbox::{RunningSandbox, Sandbox, SandboxOptions};
+use tidings_sandbox::{Personality, RunningSandbox, Sandbox, SandboxOptions};
 use tidings_webpush::{
     EncryptedPayload, FreshKeyPair, Padding, PushMessage, Subscription, SystemRandomness, Topic,
     Ttl, Urgency, VapidKey, encrypt,
@@ -232,6 +232,12 @@ impl Answer {
             .unwrap_or_else(|| panic!("no {name}"))
             .to_str()
             .unwrap()
+    }
+
+    /// What a sender understands, to whom this push service was played.
+    pub(crate) fn meaning(&self, personality: Personality) -> tidings_webpush::Answer {
+        let service = personality.push_service();
+        tidings_webpush::interpret(service, self.status, &self.headers, &self.body, now())
     }
 
     /// Status, and error number of a push service's refusal.
