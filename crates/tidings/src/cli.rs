@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use tidings_sandbox::Personality;
 
 use crate::logging::LoggingArgs;
 use crate::settings::SettingsArgs;
@@ -97,6 +98,10 @@ pub(crate) struct SandboxArgs {
     /// The host in the endpoints it hands out
     #[arg(long, default_value = "127.0.0.1", value_name = "HOST")]
     pub(crate) public_host: String,
+
+    /// Which push service it plays towards servers: fcm, mozilla, apple, wns or plain (RFC 8030)
+    #[arg(long, default_value_t, value_name = "NAME")]
+    pub(crate) personality: Personality,
 
     /// Streams that one HTTP/2 connection may have open
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]

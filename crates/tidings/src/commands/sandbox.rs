@@ -22,6 +22,7 @@ pub(super) async fn run(args: SandboxArgs) -> Result<()> {
         https: args.listen_tls,
         public_host: args.public_host,
         alpn,
+        personality: args.personality,
         max_concurrent_streams: args.max_concurrent_streams,
         ca: args.ca_file.map_or(CaOutput::Memory, CaOutput::File),
         ..options()
