@@ -32,6 +32,8 @@ const NOT_PUBLIC: [&str; 7] = [
 /// Two checks belong together: [`admit`](Self::admit) when a push resource arrives, and
 /// [`may_connect`](Self::may_connect) on the very address that is about to be connected to, with
 /// no second look-up in between.
+///
+/// Spec: RFC 8030 §8.3; the IANA special-purpose address registries of RFC 6890.
 #[derive(Debug, Clone, Default)]
 pub struct Admission {
     hosts: Vec<HostPattern>,
@@ -85,6 +87,8 @@ impl Admission {
     /// [`may_connect_insecurely`](Self::may_connect_insecurely).
     ///
     /// Addresses that stand for an IPv4 address (mapped, NAT64, 6to4, Teredo) are judged by it.
+    ///
+    /// Spec: RFC 6890 §2.2.
     pub fn may_connect(&self, address: IpAddr) -> bool {
         self.is_listed(address) || address::is_public(address)
     }

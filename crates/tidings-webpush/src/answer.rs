@@ -50,6 +50,8 @@ pub enum Answer {
 ///
 /// `body` may be cut; the first 4 KiB are more than enough. Redirects are not to be followed:
 /// they come out as [`Answer::Unwell`].
+///
+/// Spec: RFC 8030 §5, §7 and §8.4.
 pub fn interpret(
     service: PushService,
     status: StatusCode,

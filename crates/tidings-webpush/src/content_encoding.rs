@@ -33,6 +33,8 @@ impl ContentEncoding {
     }
 
     /// The name on the wire.
+    ///
+    /// Spec: RFC 9110 §8.4.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Aes128gcm => "aes128gcm",

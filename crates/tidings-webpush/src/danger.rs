@@ -13,6 +13,8 @@ use crate::{
 ///
 /// The sender's public key travels in clear: messages become linkable, and whoever gets the
 /// private key can open all of them.
+///
+/// Spec: RFC 8291 §3.1, whose new key pair for each message it gives up.
 pub struct FixedKeyPair {
     private: PrivateKey,
 }

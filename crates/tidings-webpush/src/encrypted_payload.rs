@@ -59,6 +59,8 @@ impl EncryptedPayload {
     }
 
     /// The `Content-Encoding` header.
+    ///
+    /// Spec: RFC 8291 §4.
     pub fn content_encoding(&self) -> ContentEncoding {
         self.content_encoding
     }

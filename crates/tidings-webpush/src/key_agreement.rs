@@ -11,6 +11,8 @@ use crate::{EncryptError, UserAgentPublicKey};
 ///
 /// A source of its own, and not a [`Randomness`](crate::Randomness), because aws-lc makes key
 /// pairs from its own generator only, and because key pairs may be made ahead of time.
+///
+/// Spec: RFC 8291 §3.1.
 pub trait KeyAgreementSource: Send + Sync {
     /// Agrees with a user agent on the secret of one message.
     fn agree(&self, user_agent: &UserAgentPublicKey) -> Result<KeyAgreement, EncryptError>;
@@ -19,6 +21,8 @@ pub trait KeyAgreementSource: Send + Sync {
 /// What the sender's key pair and the user agent's public key give for one message.
 ///
 /// The shared secret is zeroized on drop.
+///
+/// Spec: RFC 8291 §3.1.
 pub struct KeyAgreement {
     sender_public: [u8; 65],
     shared_secret: Zeroizing<[u8; 32]>,

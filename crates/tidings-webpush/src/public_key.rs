@@ -11,6 +11,8 @@ pub(crate) const PUBLIC_KEY_BYTES: usize = 65;
 const UNCOMPRESSED: u8 = 0x04;
 
 /// Why a public key was refused.
+///
+/// Spec: RFC 8291 §7.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PublicKeyError {

@@ -61,6 +61,8 @@ impl PushResource {
     }
 
     /// The URL: host and port normalised, path and query as the browser gave them.
+    ///
+    /// Spec: RFC 8030 §8.3 on why it is a secret.
     pub fn expose(&self) -> &str {
         self.url.as_str()
     }
@@ -92,6 +94,8 @@ impl PushResource {
     }
 
     /// What goes into the request line: path and query. For WNS the capability is in the query.
+    ///
+    /// Spec: RFC 9110 §7.1.
     pub fn path_and_query(&self) -> &str {
         &self.url[Position::BeforePath..]
     }

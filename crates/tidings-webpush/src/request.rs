@@ -34,6 +34,8 @@ impl PushMessage<'_> {
     /// The HTTP request, with the headers that every push service accepts.
     ///
     /// `Content-Length` is always set and must be sent as it is: WNS refuses chunked bodies.
+    ///
+    /// Spec: RFC 8030 §5, RFC 8291 §4.
     pub fn into_request(self) -> Result<Request<Bytes>, http::Error> {
         let mut ttl = self.ttl.as_secs();
         if self.resource.push_service().refuses_ttl_zero() {

@@ -27,6 +27,8 @@ impl Subscription {
     /// Reads what `PushSubscription.toJSON()` gives in the browser.
     ///
     /// Members that are not known are ignored, `expirationTime` among them: no browser sets it.
+    ///
+    /// Spec: Push API, `PushSubscription.toJSON()`.
     pub fn from_json(json: &[u8]) -> Result<Self, SubscriptionError> {
         let value: Value =
             serde_json::from_slice(json).map_err(|source| SubscriptionError::Json {
@@ -181,6 +183,8 @@ impl fmt::Debug for AuthSecret {
 }
 
 /// Why an authentication secret was refused.
+///
+/// Spec: RFC 8291 §3.2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AuthSecretError {
@@ -196,6 +200,8 @@ pub enum AuthSecretError {
 }
 
 /// Why a subscription was refused. Each message begins with the member at fault.
+///
+/// Spec: Push API, `PushSubscription.toJSON()`.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SubscriptionError {

@@ -13,6 +13,8 @@ const DRAWS: usize = 4;
 /// The receiver's side of a subscription: what a user agent keeps to itself.
 ///
 /// For sandboxes and tests; an application server never sees these keys.
+///
+/// Spec: RFC 8291 §3.1 and §3.2.
 pub struct UserAgentKeys {
     private: PrivateKey,
     public: UserAgentPublicKey,
@@ -49,11 +51,15 @@ impl UserAgentKeys {
     }
 
     /// The public key, `keys.p256dh` of the subscription.
+    ///
+    /// Spec: RFC 8291 §3.1.
     pub fn public_key(&self) -> &UserAgentPublicKey {
         &self.public
     }
 
     /// The authentication secret, `keys.auth` of the subscription.
+    ///
+    /// Spec: RFC 8291 §3.2.
     pub fn auth(&self) -> &AuthSecret {
         &self.auth
     }

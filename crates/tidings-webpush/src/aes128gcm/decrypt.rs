@@ -136,6 +136,8 @@ impl DecryptStage {
 }
 
 /// Why a user agent throws a body away.
+///
+/// Spec: RFC 8291 §4, RFC 8188 §2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecryptError {

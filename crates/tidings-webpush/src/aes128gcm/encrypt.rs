@@ -89,6 +89,8 @@ fn seal_record(
 }
 
 /// Why a message was not encrypted.
+///
+/// Spec: RFC 8291 §4, RFC 8030 §7.2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EncryptError {

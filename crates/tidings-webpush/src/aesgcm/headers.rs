@@ -20,6 +20,8 @@ pub struct Parameters {
 
 impl Parameters {
     /// Reads both headers of a push message.
+    ///
+    /// Spec: draft-ietf-webpush-encryption-04 §4.
     pub fn from_headers(headers: &HeaderMap) -> Result<Self, ParametersError> {
         let encryption = joined(headers, ENCRYPTION).ok_or(ParametersError::Encryption)?;
         let crypto_key = joined(headers, CRYPTO_KEY).ok_or(ParametersError::CryptoKey)?;
@@ -30,6 +32,8 @@ impl Parameters {
     ///
     /// The first element of `Encryption` counts, and the element of `Crypto-Key` under the same
     /// `keyid`. Other elements and parameters are ignored. Values may be quoted, and padded then.
+    ///
+    /// Spec: draft-ietf-httpbis-encryption-encoding-03 §3 and §4.
     pub fn parse(encryption: &str, crypto_key: &str) -> Result<Self, ParametersError> {
         let octets = Octets::parse(encryption, crypto_key)?;
         let salt = octets
@@ -48,16 +52,22 @@ impl Parameters {
     }
 
     /// The salt.
+    ///
+    /// Spec: draft-ietf-httpbis-encryption-encoding-03 §3.1.
     pub fn salt(&self) -> &[u8; SALT_BYTES] {
         &self.salt
     }
 
     /// The record size, in octets without the tag; at least 3.
+    ///
+    /// Spec: draft-ietf-httpbis-encryption-encoding-03 §3.1.
     pub fn record_size(&self) -> u32 {
         self.record_size
     }
 
     /// The sender's half of the key agreement, a checked point.
+    ///
+    /// Spec: draft-ietf-webpush-encryption-04 §4.
     pub fn sender_key(&self) -> &UserAgentPublicKey {
         &self.sender_key
     }
@@ -116,6 +126,8 @@ fn sender_key<'a>(crypto_key: &[Element<'a>], key_id: Option<&str>) -> Option<&'
 }
 
 /// Why the headers of a body in `aesgcm` were refused.
+///
+/// Spec: draft-ietf-httpbis-encryption-encoding-03 §3 and §4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ParametersError {

@@ -17,6 +17,8 @@ impl Topic {
     /// `A-Za-z0-9_-`, and a length that base64url text can have.
     ///
     /// Apple decodes the topic and refuses a length of 1, 5, 9, … characters (length mod 4 = 1).
+    ///
+    /// Spec: RFC 8030 §5.4.
     pub fn parse(text: &str) -> Result<Self, TopicError> {
         let topic = Self::from_octets(text.as_bytes())?;
         if text.len() % 4 == 1 {
@@ -27,6 +29,8 @@ impl Topic {
     }
 
     /// Reads the `Topic` header as a push service does: 1 to 32 characters of `A-Za-z0-9_-`.
+    ///
+    /// Spec: RFC 8030 §5.4.
     pub fn parse_header(value: Option<&[u8]>) -> Result<Option<Self>, TopicError> {
         value.map(Self::from_octets).transpose()
     }
@@ -56,6 +60,8 @@ impl Topic {
 }
 
 /// Why a topic was refused.
+///
+/// Spec: RFC 8030 §5.4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TopicError {

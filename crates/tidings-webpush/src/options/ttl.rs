@@ -12,9 +12,13 @@ pub struct Ttl {
 
 impl Ttl {
     /// The largest value, 2³¹ seconds: what a receiver makes of any number too large for it.
+    ///
+    /// Spec: RFC 8030 §5.2.
     pub const MAX: Self = Self { seconds: 1 << 31 };
 
     /// Takes 0 to 2³¹ seconds. Push services cut it, most of them at 28 or 30 days.
+    ///
+    /// Spec: RFC 8030 §5.2.
     pub fn from_secs(seconds: u32) -> Result<Self, TtlError> {
         if seconds > Self::MAX.seconds {
             Err(TtlError::TooLarge)
@@ -25,6 +29,8 @@ impl Ttl {
 
     /// Reads the `TTL` header as a push service does: required, digits only, and what does not
     /// fit counts as 2³¹.
+    ///
+    /// Spec: RFC 8030 §5.2.
     pub fn parse_header(value: Option<&[u8]>) -> Result<Self, TtlError> {
         let digits = value.ok_or(TtlError::Missing)?;
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
@@ -47,6 +53,8 @@ impl Ttl {
 }
 
 /// Why a TTL was refused.
+///
+/// Spec: RFC 8030 §5.2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TtlError {

@@ -20,9 +20,13 @@ pub enum Urgency {
 
 impl Urgency {
     /// All four, in rising order.
+    ///
+    /// Spec: RFC 8030 §5.3.
     pub const ALL: [Self; 4] = [Self::VeryLow, Self::Low, Self::Normal, Self::High];
 
     /// The name on the wire.
+    ///
+    /// Spec: RFC 8030 §5.3.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::VeryLow => "very-low",
@@ -57,6 +61,8 @@ impl FromStr for Urgency {
 }
 
 /// The text is not the name of an urgency.
+///
+/// Spec: RFC 8030 §5.3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("not an urgency: use very-low, low, normal or high")]
 pub struct UrgencyError;

@@ -57,6 +57,8 @@ impl TokenCache {
     }
 
     /// The token behind [`authorization`](Self::authorization). Cloning it is cheap.
+    ///
+    /// Spec: RFC 8292 §5.
     pub fn token(
         &self,
         key: &VapidKey,

@@ -67,6 +67,8 @@ fn check_host(host: &Host) -> Result<(), ContactError> {
 }
 
 /// Why a contact was refused.
+///
+/// Spec: RFC 8292 §2.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ContactError {

@@ -34,6 +34,8 @@ struct Inner {
 
 impl VapidKey {
     /// Makes a new key pair from the operating system's randomness.
+    ///
+    /// Spec: RFC 8292 §3.2.
     pub fn generate() -> Result<Self, VapidError> {
         EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
             .and_then(Self::from_pair)
@@ -45,6 +47,8 @@ impl VapidKey {
     /// SEC1 and PKCS#8 as PEM (whatever the label, with or without a parameter block, any line
     /// ends), as DER, and as DER in base64; the bare scalar in base64url or base64; a JWK; and
     /// the JSON that `web-push generate-vapid-keys --json` prints.
+    ///
+    /// Spec: RFC 5208, RFC 5915, RFC 7468, RFC 7518 §6.2.
     pub fn from_key_file(file: &[u8]) -> Result<Self, KeyFileError> {
         key_file::read(file)
     }
@@ -89,6 +93,8 @@ impl VapidKey {
     }
 
     /// The public half.
+    ///
+    /// Spec: RFC 8292 §3.2.
     pub fn public_key(&self) -> &VapidPublicKey {
         &self.inner.public
     }

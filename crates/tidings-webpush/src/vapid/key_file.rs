@@ -189,6 +189,8 @@ fn jwk_halves(json: &JsonKey) -> Result<(&String, Option<VapidPublicKey>), KeyFi
 }
 
 /// Why a key file was refused, and what to do about it. No message repeats the file.
+///
+/// Spec: RFC 5208, RFC 5915, RFC 7468, RFC 7518 §6.2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeyFileError {

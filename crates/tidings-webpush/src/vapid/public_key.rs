@@ -18,11 +18,15 @@ pub struct VapidPublicKey {
 
 impl VapidPublicKey {
     /// Reads base64url; standard base64 and padding are tolerated.
+    ///
+    /// Spec: RFC 8292 §3.2, RFC 8291 §7.
     pub fn parse(text: &str) -> Result<Self, PublicKeyError> {
         public_key::parse(text).map(|(_, octets)| Self { octets })
     }
 
     /// Checks the uncompressed point `0x04 || X || Y`, 65 octets.
+    ///
+    /// Spec: RFC 8291 §7.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PublicKeyError> {
         public_key::check(bytes).map(|(_, octets)| Self { octets })
     }

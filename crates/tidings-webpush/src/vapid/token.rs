@@ -24,6 +24,8 @@ pub struct VapidToken {
 
 impl VapidToken {
     /// When the token expires, to the second.
+    ///
+    /// Spec: RFC 8292 §2.
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at
     }
@@ -104,6 +106,8 @@ fn sensitive(text: String) -> Result<HeaderValue, VapidError> {
 }
 
 /// Why no VAPID key or token was made.
+///
+/// Spec: RFC 8292 §2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum VapidError {

@@ -22,6 +22,8 @@ const LEGACY_SCHEMES: [&str; 2] = ["WebPush", "Bearer"];
 const LONGEST_LIFE: Duration = Duration::from_hours(24);
 
 /// What a valid `Authorization` header says.
+///
+/// Spec: RFC 8292 §2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     /// The key that signed: the identity of the application server.
@@ -190,6 +192,8 @@ fn check_expiry(exp: &Value, now: SystemTime) -> Result<SystemTime, VerifyError>
 }
 
 /// Why an `Authorization` header was refused.
+///
+/// Spec: RFC 8292 §2, §3 and §4.2.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum VerifyError {
