@@ -30,7 +30,16 @@ test-sdk: ## Browser SDK: types, and the service worker in Chromium
 seeded-faults: ## Prove that the store's tests fail when the store is wrong
 	$(CARGO) run --locked -p xtask -- seeded-faults
 
-lint: ## Format and lints, as CI runs them
+lint: export PATH := $(CURDIR)/target/tools/bin:$(PATH)
+lint: ## Format, lints, tidiness and licences, as CI runs them
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+	$(CARGO) run --quiet --locked -p xtask -- tidy
+	@if command -v cargo-deny >/dev/null; then \
+	    set -x; $(CARGO) deny --locked check licenses bans sources; \
+	elif [ -n "$(REQUIRE_CARGO_DENY)" ]; then \
+	    echo "cargo-deny is missing: run ./scripts/install-cargo-deny" >&2; exit 1; \
+	else \
+	    echo "Licences and banned crates were not checked; CI does. To check them here: ./scripts/install-cargo-deny" >&2; \
+	fi
