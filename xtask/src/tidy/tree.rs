@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 /// Folders of what others wrote or machines made.
-const SKIPPED: &[&str] = &[".git", "target", "node_modules"];
+const SKIPPED: &[&str] = &[".git", "artifacts", "corpus", "node_modules", "target"];
 
 /// Languages written here, by the ends of file names.
 const LANGUAGES: &[(&str, Language)] = &[
@@ -153,7 +153,8 @@ mod tests {
             ("benches/target/d.rs", ""),
             ("docs/page.md", ""),
             ("scripts/run", "#!/bin/sh\n"),
-            ("fuzz/corpus/input", "anything"),
+            ("fuzz/corpus/vapid/input", "#!"),
+            ("docs/plain", "anything"),
             ("Makefile", ""),
         ]);
         let paths: Vec<_> = tree.files.iter().map(|file| file.path.as_str()).collect();
