@@ -186,6 +186,8 @@ mod tests {
                 }
             };
             tokio::select! {
+                // In this order: the first request has to be the one that is accepted.
+                biased;
                 _ = first => panic!("nobody answers"),
                 is_open = others => is_open,
             }
