@@ -1,17 +1,28 @@
 //! Browsers report what happened to notifications.
 
+use std::fmt;
+
 use crate::application::ApplicationId;
 use crate::application_server::ApplicationServer;
 use crate::receipt::Receipt;
 use crate::store::StoreError;
 
 /// A receipt as a stranger reports it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ReportedReceipt {
     /// What it says.
     pub receipt: Receipt,
     /// What came inside the encrypted payload.
     pub proof: String,
+}
+
+impl fmt::Debug for ReportedReceipt {
+    /// Without the proof: whoever has it can report in the browser's name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReportedReceipt")
+            .field("receipt", &self.receipt)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ApplicationServer {
