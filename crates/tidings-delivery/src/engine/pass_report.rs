@@ -51,7 +51,7 @@ impl PassReport {
                     push_service = %batch.group,
                     http.status = status,
                     reason = %cause.reason,
-                    "{deliveries} deliveries were refused by the push service"
+                    "{deliveries} deliveries were refused, by the push service or before they were sent"
                 );
             } else {
                 tracing::info!(
