@@ -14,9 +14,11 @@ use serde_json::{Value, json};
 
 use crate::stage::Stage;
 
+#[path = "../support/bidi.rs"]
 mod bidi;
 #[path = "../support/binary.rs"]
 mod binary;
+#[path = "../support/browser.rs"]
 mod browser;
 #[path = "../support/http.rs"]
 mod http;

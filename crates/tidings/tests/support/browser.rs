@@ -15,7 +15,9 @@ use crate::{
     wait::{eventually, eventually_within},
 };
 
+#[path = "browser/page.rs"]
 mod page;
+#[path = "browser/preferences.rs"]
 mod preferences;
 
 const PROGRAM: &str = "/usr/bin/firefox-esr";
