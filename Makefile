@@ -12,8 +12,9 @@ demo: ## Run server, local push service and demo page; says what to do next
 
 test: tools test-rust test-sdk seeded-faults ## Install what the tests need where possible, and run all of them
 
-tools: ## Install Firefox, Chromium, Node.js and OpenSSL for the tests (Debian, as root or with sudo)
+tools: ## Install Firefox, Chromium, Node.js, Python, OpenSSL and other senders for the tests (Debian, as root or with sudo)
 	./scripts/install-test-tools
+	./scripts/install-test-peers
 
 test-rust: ## Rust: units, stores, API snapshots, whole processes, real Firefox
 	$(CARGO) build --locked --workspace --all-targets

@@ -22,6 +22,9 @@ mod binary;
 mod browser;
 #[path = "../support/http.rs"]
 mod http;
+#[path = "../support/other_senders.rs"]
+mod other_senders;
+mod peers;
 #[path = "../support/process.rs"]
 mod process;
 mod sender;

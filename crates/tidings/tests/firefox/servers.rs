@@ -1,7 +1,7 @@
 //! The binary under test as the processes that it is in production: the server, and the sandbox
 //! that is its push service here.
 
-use std::{collections::BTreeMap, fs, process::Command};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
@@ -27,6 +27,8 @@ const ADMIN_TOKEN: &str = "an-admin-token-that-only-tests-use";
 pub(crate) struct Sandbox {
     process: Process,
     origin: String,
+    tls_origin: String,
+    folder: TempDir,
 }
 
 /// `tidings serve`.
@@ -38,15 +40,37 @@ pub(crate) struct Tidings {
 
 impl Sandbox {
     pub(crate) async fn start() -> Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("tidings-sandbox-")
+            .tempdir()?;
         let mut command = command("sandbox");
-        command.args(["--listen", "127.0.0.1:0"]);
+        command
+            .current_dir(folder.path())
+            .args(["--listen", "127.0.0.1:0", "--listen-tls", "127.0.0.1:0"])
+            .args(["--ca-file", "ca.pem"]);
         let (process, origin) = start("the sandbox", &mut command).await?;
-        Ok(Self { process, origin })
+        let tls_origin = wait_for_origin(&process, "https").await?;
+        Ok(Self {
+            process,
+            origin,
+            tls_origin,
+            folder,
+        })
+    }
+
+    /// The certificate of the authority that its TLS needs.
+    pub(crate) fn ca_file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
     }
 
     /// Where a Firefox finds it.
     pub(crate) fn websocket_url(&self) -> String {
         format!("{}/", self.origin.replacen("http", "ws", 1))
+    }
+
+    /// Where a Firefox finds it that is to get endpoints with TLS.
+    pub(crate) fn secure_websocket_url(&self) -> String {
+        format!("{}/", self.tls_origin.replacen("http", "ws", 1))
     }
 
     /// Waits until user agents have acknowledged so many messages with this code: 100 for those

@@ -13,6 +13,7 @@ const WITH_SDK: &str = include_str!("site/with_sdk.html");
 const SDK_WORKER: &str = include_str!("site/sdk_worker.js");
 const PLAIN: &str = include_str!("site/plain.html");
 const PLAIN_WORKER: &str = include_str!("site/plain_worker.js");
+const ANY_SERVER: &str = include_str!("site/any_server.html");
 const LOAF: &str = include_str!("site/loaf.html");
 
 /// What stands in the site's files for the origin of the Tidings server.
@@ -60,6 +61,7 @@ impl Address {
             .route("/sdk-worker.js", worker(SDK_WORKER))
             .route("/plain", page(PLAIN))
             .route("/plain-worker.js", worker(PLAIN_WORKER))
+            .route("/any-server", page(ANY_SERVER))
             .route("/loaves/{name}", page(LOAF));
         let mut server = JoinSet::new();
         server.spawn(async move {

@@ -52,52 +52,27 @@ impl Firefox {
     /// No page may subscribe before: Firefox starts its push client when it has nothing else to do,
     /// and a `subscribe()` called earlier is lost, its promise never settles.
     pub(crate) async fn start(push_service: &str) -> Result<Self> {
-        if !Path::new(PROGRAM).exists() {
-            bail!(
-                "{PROGRAM} is missing. Install it (on Debian: apt-get install \
-                 --no-install-recommends firefox-esr), or set TIDINGS_SKIP_BROWSERS=1 to do \
-                 without the proof in a browser."
-            );
-        }
-        let profile = tempfile::Builder::new()
-            .prefix("tidings-firefox-")
-            .tempdir()?;
-        let preferences = preferences::user_js(push_service);
-        fs::write(profile.path().join("user.js"), preferences).context("writing user.js")?;
-        let process = Process::spawn(
-            "Firefox",
-            Command::new(PROGRAM)
-                .args(["--headless", "--no-remote", "--profile"])
-                .arg(profile.path())
-                .args([
-                    "--remote-debugging-port",
-                    "0",
-                    "--remote-allow-system-access",
-                ])
-                // Nothing of the user who runs the tests is read or written.
-                .env("HOME", profile.path())
-                .env("MOZ_CRASHREPORTER_DISABLE", "1"),
-        )?;
-        let address = process
-            .wait_for_line("the address of its driver", START_DEADLINE, |line| {
-                line.strip_prefix("WebDriver BiDi listening on ")
-                    .map(str::to_owned)
-            })
+        let firefox = Self::launch(push_service).await?;
+        firefox.wait_until_greeted().await?;
+        firefox.watch_pushes().await?;
+        Ok(firefox)
+    }
+
+    /// The same with a `wss:` URL, whose certificate the authority in `ca_file` has signed.
+    pub(crate) async fn start_trusting(ca_file: &Path, push_service: &str) -> Result<Self> {
+        // As with the preference in the profile, but there is no preference for an authority.
+        const TRUST: &str = "(pem, pushService) => {
+            const base64 = pem.replace(/-----[A-Z ]+-----|\\s/g, '');
+            Cc['@mozilla.org/security/x509certdb;1']
+                .getService(Ci.nsIX509CertDB)
+                .addCertFromBase64(base64, 'C,,');
+            Services.prefs.setStringPref('dom.push.serverURL', pushService);
+        }";
+        let pem = fs::read_to_string(ca_file).context("reading the authority's certificate")?;
+        let firefox = Self::launch("").await?;
+        firefox
+            .evaluate(&firefox.window, TRUST, &json!([pem, push_service]))
             .await?;
-        let mut session = Session::begin(&address, process.log()).await?;
-        let windows = session
-            .call("browsingContext.getTree", json!({"moz:scope": "chrome"}))
-            .await;
-        let window = windows?["contexts"][0]["context"]
-            .as_str()
-            .context("Firefox has no window for scripts with system access")?
-            .to_owned();
-        let firefox = Self {
-            session: Mutex::new(session),
-            process,
-            _profile: profile,
-            window,
-        };
         firefox.wait_until_greeted().await?;
         firefox.watch_pushes().await?;
         Ok(firefox)
@@ -160,6 +135,56 @@ impl Firefox {
             bail!("Firefox ended with {status}");
         }
         Ok(())
+    }
+
+    /// Starts Firefox, and the session that drives it.
+    async fn launch(push_service: &str) -> Result<Self> {
+        if !Path::new(PROGRAM).exists() {
+            bail!(
+                "{PROGRAM} is missing. Install it (on Debian: apt-get install \
+                 --no-install-recommends firefox-esr), or set TIDINGS_SKIP_BROWSERS=1 to do \
+                 without the proof in a browser."
+            );
+        }
+        let profile = tempfile::Builder::new()
+            .prefix("tidings-firefox-")
+            .tempdir()?;
+        let preferences = preferences::user_js(push_service);
+        fs::write(profile.path().join("user.js"), preferences).context("writing user.js")?;
+        let process = Process::spawn(
+            "Firefox",
+            Command::new(PROGRAM)
+                .args(["--headless", "--no-remote", "--profile"])
+                .arg(profile.path())
+                .args([
+                    "--remote-debugging-port",
+                    "0",
+                    "--remote-allow-system-access",
+                ])
+                // Nothing of the user who runs the tests is read or written.
+                .env("HOME", profile.path())
+                .env("MOZ_CRASHREPORTER_DISABLE", "1"),
+        )?;
+        let address = process
+            .wait_for_line("the address of its driver", START_DEADLINE, |line| {
+                line.strip_prefix("WebDriver BiDi listening on ")
+                    .map(str::to_owned)
+            })
+            .await?;
+        let mut session = Session::begin(&address, process.log()).await?;
+        let windows = session
+            .call("browsingContext.getTree", json!({"moz:scope": "chrome"}))
+            .await;
+        let window = windows?["contexts"][0]["context"]
+            .as_str()
+            .context("Firefox has no window for scripts with system access")?
+            .to_owned();
+        Ok(Self {
+            session: Mutex::new(session),
+            process,
+            _profile: profile,
+            window,
+        })
     }
 
     /// Has a notification do what the mouse would have it do. Firefox draws each as a window here,

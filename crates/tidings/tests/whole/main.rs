@@ -16,6 +16,9 @@ mod binary;
 mod command_line;
 #[path = "../support/http.rs"]
 mod http;
+#[path = "../support/other_senders.rs"]
+mod other_senders;
+mod peers;
 #[path = "../support/process.rs"]
 mod process;
 mod restart;
