@@ -1,6 +1,7 @@
 //! The use cases: what Tidings does for pages, back ends and operators. One file each.
 
 mod accept_message;
+mod api_tokens;
 mod read_messages;
 mod register_subscription;
 mod report_receipts;
@@ -17,6 +18,10 @@ use crate::application::Applications;
 pub use crate::application_server::accept_message::{
     AcceptError, AcceptedMessage, ContentRequest, MessageRequest, NotificationError,
 };
+use crate::application_server::api_tokens::ApiTokenUses;
+pub use crate::application_server::api_tokens::{
+    API_TOKENS_KEPT, ApiTokenRefused, ApiTokenRequest, MAX_API_TOKEN_LIFE,
+};
 pub use crate::application_server::register_subscription::{
     RegisterError, Registered, RegistrationRequest, Said,
 };
@@ -31,6 +36,7 @@ use crate::store::Store;
 /// The sending role of RFC 8030, which Tidings plays for its applications.
 pub struct ApplicationServer {
     parts: Parts,
+    api_token_uses: ApiTokenUses,
 }
 
 /// What an application server is made of. The binary chooses each.
@@ -56,7 +62,10 @@ pub struct Parts {
 impl ApplicationServer {
     /// Ready to serve.
     pub fn new(parts: Parts) -> Self {
-        Self { parts }
+        Self {
+            parts,
+            api_token_uses: ApiTokenUses::default(),
+        }
     }
 
     /// The applications it serves.

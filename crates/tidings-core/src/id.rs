@@ -77,6 +77,11 @@ identifier!(
     VapidKeyId,
     "key_"
 );
+identifier!(
+    /// Names an API token. It is no secret.
+    ApiTokenId,
+    "tok_"
+);
 
 fn new_uuid(now: Timestamp, randomness: &dyn Randomness) -> Uuid {
     let mut random = [0; 10];

@@ -3,6 +3,7 @@
 //! Nothing here speaks HTTP or SQL, opens a socket or a file, reads an environment variable, or
 //! asks what time it is: clock, randomness and store are passed in.
 
+pub mod api_token;
 pub mod application;
 pub mod application_server;
 pub mod attributes;

@@ -3,12 +3,14 @@
 //! The traits are shaped as whole operations: one method, one transaction. Nothing of SQL, rows or
 //! transactions shows.
 
+mod api_tokens;
 mod batches;
 mod messages;
 mod setup;
 mod subscriptions;
 
 use crate::sealing::SealingError;
+pub use crate::store::api_tokens::{ApiTokenStore, ApiTokenUse, NewApiToken};
 pub use crate::store::batches::{BatchStore, Claim, DueGroup, LoadedMember, PassEnd, SendTarget};
 pub use crate::store::messages::{
     Accepted, AudienceMember, IdempotencyKey, MessageStore, PlannedStep, ReceiptStore,
@@ -20,12 +22,24 @@ pub use crate::store::subscriptions::{
 
 /// Everything a Tidings server keeps.
 pub trait Store:
-    SetupStore + VapidKeyStore + SubscriptionStore + MessageStore + BatchStore + ReceiptStore
+    SetupStore
+    + VapidKeyStore
+    + ApiTokenStore
+    + SubscriptionStore
+    + MessageStore
+    + BatchStore
+    + ReceiptStore
 {
 }
 
 impl<S> Store for S where
-    S: SetupStore + VapidKeyStore + SubscriptionStore + MessageStore + BatchStore + ReceiptStore
+    S: SetupStore
+        + VapidKeyStore
+        + ApiTokenStore
+        + SubscriptionStore
+        + MessageStore
+        + BatchStore
+        + ReceiptStore
 {
 }
 

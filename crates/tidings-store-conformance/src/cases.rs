@@ -1,6 +1,7 @@
 //! The cases, by what they are about. `suite.rs` has the table that makes tests of them; a case
 //! that is missing there is dead code, which the compiler reports.
 
+pub(crate) mod api_tokens;
 pub(crate) mod audience;
 pub(crate) mod claiming;
 pub(crate) mod durability;

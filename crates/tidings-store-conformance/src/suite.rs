@@ -38,6 +38,21 @@ macro_rules! with_every_case {
                 concurrent_activations_leave_one_active_key
                 active_subscriptions_are_counted_by_key
             }
+            api_tokens {
+                a_token_is_kept_as_it_was_given
+                a_token_is_found_by_its_hash_only
+                one_hash_is_kept_once
+                pages_follow_each_other_newest_first
+                a_token_belongs_to_its_application
+                a_revoked_token_is_found_as_revoked_at_once
+                revoking_again_changes_nothing
+                of_concurrent_revocations_one_instant_is_kept
+                a_revocation_is_seen_while_uses_are_recorded
+                the_latest_use_is_kept
+                many_uses_are_recorded_at_once
+                tokens_that_ended_long_ago_are_forgotten
+                many_ended_tokens_are_forgotten_in_one_call
+            }
             registration {
                 an_unknown_endpoint_is_created
                 every_push_service_is_kept_as_it_was_given
@@ -195,6 +210,7 @@ macro_rules! with_every_case {
             durability {
                 subscriptions_survive
                 keys_and_secrets_survive
+                api_tokens_survive
                 an_accepted_message_survives
                 a_half_walked_plan_goes_on
                 recorded_outcomes_survive

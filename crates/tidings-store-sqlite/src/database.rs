@@ -16,7 +16,10 @@ const LOCK_FILE: &str = "tidings.lock";
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// In the order in which they are applied; their number is the schema's version.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_create_the_schema.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_create_the_schema.sql"),
+    include_str!("../migrations/0002_add_api_tokens.sql"),
+];
 
 /// Why the database could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -233,11 +236,32 @@ mod tests {
         let again = open_for_writing(directory.path(), NOW);
         assert!(matches!(
             again,
-            Err(OpenError::Newer {
-                found: 99,
-                known: 1
-            })
+            Err(OpenError::Newer { found: 99, known }) if known == MIGRATIONS.len()
         ));
+    }
+
+    #[test]
+    fn a_database_of_the_first_schema_is_brought_up_to_date() {
+        let directory = tempfile::tempdir().unwrap();
+        let old = Connection::open(file_in(directory.path())).unwrap();
+        old.execute_batch(MIGRATIONS[0]).unwrap();
+        create_defaults(&old, NOW).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        drop(old);
+        let (_lock, connection) = open_for_writing(directory.path(), NOW).unwrap();
+        let schema = |connection: &Connection| -> Vec<String> {
+            let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name";
+            let mut statement = connection.prepare(sql).unwrap();
+            let rows = statement.query_map((), |row| row.get(0)).unwrap();
+            rows.map(Result::unwrap).collect()
+        };
+        let fresh = tempfile::tempdir().unwrap();
+        let (_fresh_lock, fresh) = open_for_writing(fresh.path(), NOW).unwrap();
+        assert_eq!(schema(&connection), schema(&fresh));
+        let applications: i64 = connection
+            .query_row("SELECT count(*) FROM applications", (), |row| row.get(0))
+            .unwrap();
+        assert_eq!(applications, 1, "the defaults are created once");
     }
 
     #[test]

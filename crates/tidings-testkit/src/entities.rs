@@ -2,14 +2,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, json};
+use tidings_core::api_token::{ApiTokenName, ApiTokenSecret, Scope, Scopes};
 use tidings_core::application::ApplicationId;
 use tidings_core::clock::{Clock as _, Timestamp};
 use tidings_core::content::Content;
-use tidings_core::id::{MessageId, SubscriptionId, VapidKeyId};
+use tidings_core::id::{ApiTokenId, MessageId, SubscriptionId, VapidKeyId};
 use tidings_core::mac::{MacSecrets, Macs};
 use tidings_core::message::{Audience, DEFAULT_TTL, MessageOptions, NewMessage};
 use tidings_core::receipt::{Receipt, ReceiptEvent};
-use tidings_core::store::{IdempotencyKey, NewSubscription, NewVapidKey, SubscriptionChange};
+use tidings_core::store::{
+    IdempotencyKey, NewApiToken, NewSubscription, NewVapidKey, SubscriptionChange,
+};
 use tidings_core::vapid_key::VapidKeyState;
 use tidings_webpush::{PushResource, PushService, Subscription, Urgency, UserAgentKeys, VapidKey};
 
@@ -128,6 +131,19 @@ impl Entities {
             key: VapidKey::generate().expect("the system has randomness"),
             state,
             created_at: self.now(),
+        }
+    }
+
+    /// A new token with the scope `messages:send` that does not expire.
+    pub fn new_api_token(&self) -> NewApiToken {
+        NewApiToken {
+            id: ApiTokenId::new(self.now(), self.randomness.as_ref()),
+            application: ApplicationId::DEFAULT,
+            hash: ApiTokenSecret::generate(self.randomness.as_ref()).hash(),
+            name: ApiTokenName::parse("shop").expect("a plain name"),
+            scopes: Scopes::new([Scope::SendMessages]).expect("one scope"),
+            created_at: self.now(),
+            expires_at: None,
         }
     }
 

@@ -8,7 +8,7 @@ use tidings_core::delivery::OutcomeKind;
 use tidings_core::mac::MacSecrets;
 use tidings_core::message::Audience;
 use tidings_core::receipt::ReceiptEvent;
-use tidings_core::store::{Accepted, PassEnd};
+use tidings_core::store::{Accepted, ApiTokenUse, PassEnd};
 use tidings_core::subscription::SubscriptionState;
 use tidings_core::vapid_key::VapidKeyState;
 use tidings_webpush::SystemRandomness;
@@ -60,6 +60,25 @@ pub(crate) async fn keys_and_secrets_survive<H: Harness>(mut world: World<H>) {
     let others = MacSecrets::generate(&SystemRandomness);
     let kept = world.store().mac_secrets(others).await.unwrap();
     assert_eq!(kept.receipt_proof, secrets.receipt_proof);
+}
+
+pub(crate) async fn api_tokens_survive<H: Harness>(mut world: World<H>) {
+    let new = world.entities.new_api_token();
+    let (id, now) = (new.id, world.now());
+    world.store().add_api_token(new.clone()).await.unwrap();
+    let uses = vec![ApiTokenUse { id, at: now }];
+    world.store().record_api_token_uses(uses).await.unwrap();
+    let revoked = world.store().revoke_api_token(APP, id, now).await.unwrap();
+
+    world.harness.reopen().await;
+
+    let found = world.store().api_token_by_hash(&new.hash).await.unwrap();
+    let found = found.unwrap();
+    assert_eq!(Some(&found), revoked.as_ref());
+    assert_eq!(
+        (found.last_used_at, found.revoked_at),
+        (Some(now), Some(now))
+    );
 }
 
 pub(crate) async fn an_accepted_message_survives<H: Harness>(mut world: World<H>) {
