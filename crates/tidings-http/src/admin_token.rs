@@ -10,7 +10,7 @@ use crate::extract::body::sha256;
 /// The fewest characters of an admin token.
 const MIN_CHARACTERS: usize = 32;
 
-/// The token that back ends and operators show. Only its SHA-256 is kept.
+/// The first token there is: whoever shows it may do everything. Only its SHA-256 is kept.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct AdminToken {
     sha256: [u8; 32],

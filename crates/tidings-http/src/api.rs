@@ -21,6 +21,7 @@ pub(crate) fn back_end_routes() -> OpenApiRouter<AppState> {
         .merge(v1::messages::routes())
         .merge(v1::subscriptions::routes())
         .merge(v1::vapid_keys::routes())
+        .merge(v1::api_tokens::routes())
 }
 
 /// What anybody may ask.

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tidings_core::batch::Seq;
-use tidings_core::id::MessageId;
+use tidings_core::id::{ApiTokenId, MessageId};
 
 /// A key that a list goes on after.
 pub(crate) trait CursorKey: Sized {
@@ -17,6 +17,18 @@ pub(crate) trait CursorKey: Sized {
 
 impl CursorKey for MessageId {
     const MARK: u8 = b'm';
+
+    fn to_octets(&self) -> Vec<u8> {
+        self.as_bytes().to_vec()
+    }
+
+    fn from_octets(octets: &[u8]) -> Option<Self> {
+        octets.try_into().ok().map(Self::from_bytes)
+    }
+}
+
+impl CursorKey for ApiTokenId {
+    const MARK: u8 = b't';
 
     fn to_octets(&self) -> Vec<u8> {
         self.as_bytes().to_vec()

@@ -3,6 +3,7 @@
 
 pub(crate) mod body;
 pub(crate) mod caller;
+pub(crate) mod duration;
 pub(crate) mod idempotency;
 pub(crate) mod object;
 pub(crate) mod patch;

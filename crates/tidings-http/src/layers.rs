@@ -1,5 +1,6 @@
 //! What surrounds every handler.
 
 pub(crate) mod answer;
+pub(crate) mod authenticate;
 pub(crate) mod origin;
 pub(crate) mod timeout;

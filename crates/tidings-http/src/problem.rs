@@ -9,6 +9,8 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use http::header::{HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue};
+use tidings_core::api_token::Scope;
+use tidings_core::clock::Timestamp;
 use tidings_core::content::PayloadTooLarge;
 use tidings_core::store::StoreError;
 use tidings_core::subscription::SubscriptionState;
@@ -20,6 +22,9 @@ use crate::problem::types::ProblemType;
 
 /// How long a caller waits before it asks a server again that is not available.
 const UNAVAILABLE_PAUSE: Duration = Duration::from_secs(2);
+
+/// The challenge's parameter where a token was shown that is not taken.
+const INVALID_TOKEN: &str = "error=\"invalid_token\"";
 
 /// Why a request was not answered as asked.
 #[derive(Debug)]
@@ -43,8 +48,14 @@ pub(crate) enum ApiError {
     UnsupportedMediaType { wanted: &'static str },
     /// Members of the body are wrong.
     InvalidInput(Vec<InputError>),
-    /// There is no admin token, or a wrong one.
+    /// There is no token, or one that nobody has.
     Unauthorized { shown: bool },
+    /// The API token's time is over.
+    TokenExpired { at: Timestamp },
+    /// The API token was revoked.
+    TokenRevoked { at: Timestamp },
+    /// The API token does not allow what the endpoint does.
+    InsufficientScope { needed: Scope },
     /// A page did not show its subscription's token.
     NoSubscriptionToken,
     /// The page's origin may not call.
@@ -67,6 +78,8 @@ pub(crate) enum ApiError {
     SubscriptionNotFound,
     /// There is no such VAPID key.
     VapidKeyNotFound,
+    /// There is no such API token.
+    ApiTokenNotFound,
     /// The endpoint belongs to a subscription with other keys.
     EndpointTaken,
     /// The subscription cannot be sent to.
@@ -148,19 +161,49 @@ impl ApiError {
             Self::Unauthorized { shown } => Answer::new(
                 Type::Unauthorized,
                 if shown {
-                    "This is not the server's admin token. It stands in TIDINGS_ADMIN_TOKEN, or \
-                     in the file `admin-token` in the data directory."
+                    "This is neither an API token of this server nor its admin token. Compare it \
+                     with the one you were given; `tidings tokens create` makes another. The admin \
+                     token stands in TIDINGS_ADMIN_TOKEN, or in the file `admin-token` in the data \
+                     directory."
                 } else {
-                    "Send the header `Authorization: Bearer <token>` with the server's admin token."
+                    "Send the header `Authorization: Bearer <token>` with an API token; `tidings \
+                     tokens create` makes one."
                 },
             )
-            .with_challenge(shown),
+            .with_challenge(if shown { INVALID_TOKEN } else { "" }),
+            Self::TokenExpired { at } => Answer::new(
+                Type::TokenExpired,
+                format!(
+                    "The API token expired at {at}. Make another one with `tidings tokens create`."
+                ),
+            )
+            .with_challenge(INVALID_TOKEN),
+            Self::TokenRevoked { at } => Answer::new(
+                Type::TokenRevoked,
+                format!(
+                    "The API token was revoked at {at}. Whoever did it can make another one with \
+                     `tidings tokens create`."
+                ),
+            )
+            .with_challenge(INVALID_TOKEN),
+            Self::InsufficientScope { needed } => Answer::new(
+                Type::InsufficientScope,
+                format!(
+                    "This needs an API token with the scope `{0}`. Make one with `tidings tokens \
+                     create NAME --scope {0}`: the scopes of a token do not change.",
+                    needed.as_str(),
+                ),
+            )
+            .with_challenge(&format!(
+                "error=\"insufficient_scope\", scope=\"{}\"",
+                needed.as_str()
+            )),
             Self::NoSubscriptionToken => Answer::new(
                 Type::Unauthorized,
                 "Send the header `Authorization: Bearer <token>` with the token that came with \
                  the subscription's id.",
             )
-            .with_challenge(false),
+            .with_challenge(""),
             Self::OriginNotAllowed { origin } => Answer::new(
                 Type::OriginNotAllowed,
                 format!(
@@ -209,6 +252,10 @@ impl ApiError {
             Self::VapidKeyNotFound => Answer::new(
                 Type::VapidKeyNotFound,
                 "The application has no VAPID key with this id. GET /v1/vapid-keys lists them.",
+            ),
+            Self::ApiTokenNotFound => Answer::new(
+                Type::ApiTokenNotFound,
+                "The application has no API token with this id. GET /v1/api-tokens lists them.",
             ),
             Self::EndpointTaken => Answer::new(
                 Type::EndpointTaken,
@@ -314,14 +361,16 @@ impl Answer {
         }
     }
 
-    /// Tells how to authenticate (RFC 6750 §3).
-    fn with_challenge(self, shown: bool) -> Self {
-        let challenge = if shown {
-            "Bearer realm=\"tidings\", error=\"invalid_token\""
-        } else {
-            "Bearer realm=\"tidings\""
+    /// Tells how to authenticate, and with these parameters what was wrong (RFC 6750 §3).
+    fn with_challenge(self, parameters: &str) -> Self {
+        const REALM: &str = "Bearer realm=\"tidings\"";
+        let challenge = match parameters {
+            "" => Ok(HeaderValue::from_static(REALM)),
+            _ => HeaderValue::from_str(&format!("{REALM}, {parameters}")),
         };
-        self.with_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+        // Our own parameters are all visible ASCII.
+        let challenge = challenge.unwrap_or(HeaderValue::from_static(REALM));
+        self.with_header(WWW_AUTHENTICATE, challenge)
     }
 
     fn with_retry_after(self, wait: Duration) -> Self {

@@ -5,7 +5,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 
 use crate::api::{back_end_routes, open_routes, page_routes};
 use crate::assets;
-use crate::layers::{answer, origin, timeout};
+use crate::layers::{answer, authenticate, origin, timeout};
 use crate::problem::ApiError;
 use crate::state::{AppState, RouterParts};
 
@@ -16,7 +16,11 @@ pub fn router(parts: RouterParts) -> Router {
         .method_not_allowed_fallback(refuse_method)
         .layer(from_fn(timeout::give_up))
         .layer(from_fn_with_state(state.clone(), origin::check));
-    let others = Router::from(back_end_routes())
+    let back_ends = Router::from(back_end_routes()).route_layer(from_fn_with_state(
+        state.clone(),
+        authenticate::authenticate,
+    ));
+    let others = back_ends
         .merge(Router::from(open_routes()))
         .merge(assets::routes(state.serves_demo()))
         .method_not_allowed_fallback(refuse_method)

@@ -76,8 +76,11 @@ impl ApiTokenStore for SqliteStore {
     }
 }
 
-/// Rows that one piece of bulk work changes, so that none makes others wait for long.
+/// Uses that one piece of bulk work writes, so that it makes nobody wait for long.
 const WRITTEN_AT_ONCE: usize = 500;
+
+/// Rows that one transaction of [`ApiTokenStore::forget_api_tokens`] deletes.
+const FORGOTTEN_AT_ONCE: i64 = 500;
 
 fn add(connection: &Connection, new: &NewApiToken) -> Result<ApiTokenRecord, StoreError> {
     let sql = "-- add_api_token
@@ -187,7 +190,7 @@ fn forget(connection: &Connection, ended_before: Timestamp) -> Result<u64, Store
             LIMIT ?2
         )";
     connection
-        .execute(sql, (ended_before.as_millis(), WRITTEN_AT_ONCE as i64))
+        .execute(sql, (ended_before.as_millis(), FORGOTTEN_AT_ONCE))
         .map(|forgotten| forgotten as u64)
         .map_err(refused)
 }

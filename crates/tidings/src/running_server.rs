@@ -35,12 +35,16 @@ const IDEMPOTENCY_KEPT: Duration = Duration::from_hours(24);
 /// How often what has been kept long enough is forgotten.
 const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
 
+/// How often it is written down when API tokens were used last.
+const API_TOKEN_USES_INTERVAL: Duration = Duration::from_mins(1);
+
 /// A server that is ready to serve.
 pub(crate) struct RunningServer {
     listener: TcpListener,
     address: SocketAddr,
     router: axum::Router,
     engine: Engine,
+    server: Arc<ApplicationServer>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
 }
@@ -90,7 +94,7 @@ impl RunningServer {
             .ensure_vapid_key(ApplicationId::DEFAULT, settings.vapid_key)
             .await?;
         let router = tidings_http::router(RouterParts {
-            server,
+            server: Arc::clone(&server),
             admin_token: directory.admin_token(settings.admin_token)?,
             randomness: Arc::clone(&shared.randomness),
             demo: settings.demo,
@@ -102,6 +106,7 @@ impl RunningServer {
             address,
             router,
             engine,
+            server,
             store: shared.store,
             clock: shared.clock,
         })
@@ -128,8 +133,11 @@ impl RunningServer {
         tokio::join!(
             serving,
             sending,
-            sweep(self.store, self.clock, stop.clone())
+            sweep(self.store, self.clock, &self.server, stop.clone()),
+            record_api_token_uses(&self.server, stop.clone())
         );
+        // Once more: requests were answered until now.
+        write_api_token_uses(&self.server).await;
         tracing::info!("stopped");
     }
 }
@@ -250,7 +258,12 @@ fn choose_contact(configured: Option<Contact>, public_url: &Url) -> Option<Conta
     contact
 }
 
-async fn sweep(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+async fn sweep(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    server: &ApplicationServer,
+    stop: CancellationToken,
+) {
     loop {
         let now = clock.now();
         match store
@@ -260,9 +273,29 @@ async fn sweep(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: CancellationT
             Ok(swept) => tracing::debug!(?swept, "forgot what had been kept long enough"),
             Err(error) => tracing::error!(%error, "old rows could not be deleted"),
         }
+        match server.forget_api_tokens().await {
+            Ok(forgotten) => tracing::debug!(forgotten, "forgot API tokens that ended long ago"),
+            Err(error) => tracing::error!(%error, "old API tokens could not be deleted"),
+        }
         tokio::select! {
             () = tokio::time::sleep(SWEEP_INTERVAL) => {}
             () = stop.cancelled() => return,
         }
+    }
+}
+
+async fn record_api_token_uses(server: &ApplicationServer, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(API_TOKEN_USES_INTERVAL) => {}
+            () = stop.cancelled() => return,
+        }
+        write_api_token_uses(server).await;
+    }
+}
+
+async fn write_api_token_uses(server: &ApplicationServer) {
+    if let Err(error) = server.record_api_token_uses().await {
+        tracing::error!(%error, "the last use of API tokens could not be written");
     }
 }

@@ -1,6 +1,7 @@
 //! The OpenAPI document: generated from the handlers, then completed with what holds for all.
 
 use serde_json::{Map, Value, json};
+use tidings_core::application_server::MAX_API_TOKEN_LIFE;
 use tidings_core::message::MAX_TTL;
 use utoipa::openapi::{Components, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa::{PartialSchema as _, ToSchema};
@@ -53,7 +54,10 @@ fn complete(document: &mut Value) {
     let token =
         |description: &str| json!({"type": "http", "scheme": "bearer", "description": description});
     let tokens = json!({
-        "admin_token": token("The server's admin token."),
+        "api_token": token(
+            "An API token with the scope that the operation names, or with the scope `admin`; or \
+             the server's admin token.",
+        ),
         "subscription_token": token("The token that came with the subscription's id."),
     });
     let one_content = json!([
@@ -92,6 +96,12 @@ fn complete(document: &mut Value) {
             json!({"renotify": ["tag"]}),
         ),
         ("/schemas/Ttl/oneOf/0", "maximum", json!(MAX_TTL.as_secs())),
+        (
+            "/schemas/TokenLife/oneOf/0",
+            "maximum",
+            json!(MAX_API_TOKEN_LIFE.as_secs()),
+        ),
+        ("/schemas/TokenLife/oneOf/0", "minimum", json!(1)),
     ] {
         insert(document, &format!("/components{pointer}"), name, value);
     }
@@ -101,18 +111,19 @@ fn complete(document: &mut Value) {
 }
 
 fn complete_operation(operation: &mut Map<String, Value>) {
-    let requires_admin = operation
+    let is_for_back_ends = operation
         .get("security")
         .and_then(Value::as_array)
-        .is_some_and(|ways| ways.iter().any(|way| way.get("admin_token").is_some()));
-    if requires_admin {
+        .is_some_and(|ways| ways.iter().any(|way| way.get("api_token").is_some()));
+    if is_for_back_ends {
         let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
         if let Some(parameters) = parameters.as_array_mut() {
             parameters.push(json!({
                 "name": "Tidings-Application",
                 "in": "header",
-                "description": "The application to act for.",
-                "schema": {"type": "string", "default": "default"},
+                "description": "The application to act for: the token's own if left out. Only \
+                    tokens with the scope `admin` may name another one.",
+                "schema": {"type": "string"},
             }));
         }
     }
@@ -122,10 +133,14 @@ fn complete_operation(operation: &mut Map<String, Value>) {
     else {
         return;
     };
-    if requires_admin {
+    if is_for_back_ends {
         responses.insert(
             "401".into(),
-            json!({"description": "The admin token is missing or wrong"}),
+            json!({"description": "The token is missing, unknown, expired or revoked"}),
+        );
+        responses.insert(
+            "403".into(),
+            json!({"description": "The token does not have the scope that this needs"}),
         );
     }
     responses.insert(
@@ -188,6 +203,31 @@ pub(crate) enum Ttl {
     Duration(String),
 }
 
+/// Seconds, or a duration like `90d`; at most 3650 days.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes `LifeLimits`")]
+#[serde(untagged)]
+pub(crate) enum TokenLife {
+    Seconds(u32),
+    Duration(String),
+}
+
+/// What a token allows.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes an enum of tidings-core")]
+pub(crate) enum Scope {
+    #[schema(rename = "messages:send")]
+    SendMessages,
+    #[schema(rename = "messages:read")]
+    ReadMessages,
+    #[schema(rename = "subscriptions:read")]
+    ReadSubscriptions,
+    #[schema(rename = "subscriptions:write")]
+    WriteSubscriptions,
+    #[schema(rename = "admin")]
+    Admin,
+}
+
 macro_rules! names {
     ($( $(#[$doc:meta])* $name:ident { $($variant:ident),* } $case:literal )*) => {
         $(
@@ -211,6 +251,8 @@ names! {
     PushService { Fcm, Mozilla, Apple, Wns, Other } "snake_case"
     /// `active`: handed out to pages; `live`: signed with; `retired`: not used any more.
     VapidKeyState { Active, Live, Retired } "snake_case"
+    /// Whether an API token is taken.
+    ApiTokenState { Active, Expired, Revoked } "snake_case"
     /// What happened to a notification.
     ReceiptEvent { Shown, Clicked, Dismissed } "snake_case"
 }

@@ -8,7 +8,7 @@ use axum::RequestPartsExt as _;
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;
 use tidings_core::application::Application;
-use tidings_core::id::{MessageId, SubscriptionId, VapidKeyId};
+use tidings_core::id::{ApiTokenId, MessageId, SubscriptionId, VapidKeyId};
 
 use crate::problem::ApiError;
 use crate::state::AppState;
@@ -28,6 +28,12 @@ impl PathId for MessageId {
 impl PathId for SubscriptionId {
     fn not_found() -> ApiError {
         ApiError::SubscriptionNotFound
+    }
+}
+
+impl PathId for ApiTokenId {
+    fn not_found() -> ApiError {
+        ApiError::ApiTokenNotFound
     }
 }
 

@@ -6,6 +6,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use tidings_core::api_token::{ApiTokenName, Scope};
+use tidings_core::application::ApplicationName;
 use tidings_core::clock::Timestamp;
 use tidings_core::id::{MessageId, SubscriptionId, VapidKeyId};
 use tidings_core::receipt::{MAX_ACTION_BYTES, ReceiptEvent};
@@ -84,6 +86,18 @@ from_text!(UserId, "the application's own id of a person", |text| {
 });
 from_text!(Timestamp, "an instant", |text| {
     Self::parse(text).ok_or("not an instant of RFC 3339, as 2026-11-23T13:28:00Z".into())
+});
+from_text!(Scope, "a scope", |text| {
+    Self::parse(text).ok_or_else(|| {
+        let all = Scope::ALL.map(Scope::as_str);
+        format!("not a scope: use {}", all.join(", ")).into()
+    })
+});
+from_text!(ApiTokenName, "the token's name", |text| {
+    Self::parse(text).ok_or("a name has 1 to 100 characters and no control characters".into())
+});
+from_text!(ApplicationName, "an application's name", |text| {
+    Self::parse(text).ok_or("a name has 1 to 64 characters of a-z, 0-9, _ and -".into())
 });
 from_text!(ReceiptEvent, "an event", |text| {
     Self::parse(text).ok_or("not an event: use shown, clicked or dismissed".into())

@@ -32,6 +32,7 @@ pub(crate) async fn surround(
         http.method = %request.method(),
         // The template, never the path: that holds identifiers.
         http.route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str),
+        caller = field::Empty,
         http.status = field::Empty,
         duration_ms = field::Empty,
     );

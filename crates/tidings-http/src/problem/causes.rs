@@ -1,7 +1,7 @@
 //! How the errors of use cases become ours.
 
 use tidings_core::application_server::{
-    AcceptError, OwnSubscriptionError, RegisterError, TestError, VapidKeyError,
+    AcceptError, ApiTokenRefused, OwnSubscriptionError, RegisterError, TestError, VapidKeyError,
 };
 use tidings_core::store::StoreError;
 use tidings_webpush::AdmissionError;
@@ -11,6 +11,17 @@ use crate::problem::ApiError;
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<ApiTokenRefused> for ApiError {
+    fn from(refused: ApiTokenRefused) -> Self {
+        match refused {
+            ApiTokenRefused::Unknown => Self::Unauthorized { shown: true },
+            ApiTokenRefused::Expired { at } => Self::TokenExpired { at },
+            ApiTokenRefused::Revoked { at } => Self::TokenRevoked { at },
+            ApiTokenRefused::Store(error) => Self::Store(error),
+        }
     }
 }
 

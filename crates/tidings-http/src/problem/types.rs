@@ -49,6 +49,12 @@ problem_types! {
     BodyInterrupted = BAD_REQUEST, "body-interrupted", "The body did not arrive";
     /// A back end did not authenticate itself.
     Unauthorized = UNAUTHORIZED, "unauthorized", "Authentication is needed";
+    /// The API token's time is over.
+    TokenExpired = UNAUTHORIZED, "token-expired", "The API token expired";
+    /// The API token was taken back.
+    TokenRevoked = UNAUTHORIZED, "token-revoked", "The API token was revoked";
+    /// The API token does not allow this.
+    InsufficientScope = FORBIDDEN, "insufficient-scope", "The API token does not allow this";
     /// The page's origin may not call.
     OriginNotAllowed = FORBIDDEN, "origin-not-allowed", "This origin may not call";
     /// The token shown is not the subscription's.
@@ -67,6 +73,8 @@ problem_types! {
     SubscriptionNotFound = NOT_FOUND, "subscription-not-found", "No such subscription";
     /// There is no such VAPID key.
     VapidKeyNotFound = NOT_FOUND, "vapid-key-not-found", "No such VAPID key";
+    /// There is no such API token.
+    ApiTokenNotFound = NOT_FOUND, "api-token-not-found", "No such API token";
     /// The path knows other methods.
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here";
     /// The body took too long to arrive.

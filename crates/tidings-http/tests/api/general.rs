@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::harness::{APP, Call, Harness, Transcript};
 
 #[tokio::test]
-async fn a_back_end_shows_the_admin_token() {
+async fn a_back_end_shows_a_token() {
     let harness = Harness::new().await;
     let mut transcript = Transcript::new(&harness);
     let list = || Call::get("/v1/messages");

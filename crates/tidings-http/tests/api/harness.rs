@@ -34,6 +34,9 @@ pub(crate) const ADMIN_TOKEN: &str = "an-admin-token-that-only-tests-use";
 /// The origin on the application's list.
 pub(crate) const SITE: &str = "https://site.example";
 
+/// The name of the second application, where there are two.
+pub(crate) const OTHER_APPLICATION: &str = "other";
+
 /// The path of the page endpoints.
 pub(crate) const APP: &str = "/v1/apps/default";
 
@@ -42,6 +45,7 @@ pub(crate) struct Harness {
     pub(crate) router: Router,
     pub(crate) clock: Arc<FixedClock>,
     pub(crate) macs: Arc<Macs>,
+    pub(crate) server: Arc<ApplicationServer>,
     randomness: Arc<SeededRandomness>,
     messages_accepted: Arc<MessagesAccepted>,
     directory: TempDir,
@@ -52,6 +56,7 @@ pub(crate) struct Setup {
     pub(crate) page_users: PageUsers,
     pub(crate) demo: bool,
     pub(crate) with_vapid_key: bool,
+    pub(crate) two_applications: bool,
 }
 
 impl Default for Setup {
@@ -60,6 +65,7 @@ impl Default for Setup {
             page_users: PageUsers::Proved,
             demo: true,
             with_vapid_key: true,
+            two_applications: false,
         }
     }
 }
@@ -93,7 +99,7 @@ impl Harness {
             randomness: randomness.clone(),
             macs: macs.clone(),
             admission: Arc::new(Admission::new()),
-            applications: Applications::new([application(&setup)]),
+            applications: applications(&setup, directory.path()),
             public_url: Url::parse("https://push.example.org").unwrap(),
             planner: messages_accepted.clone(),
         }));
@@ -105,7 +111,7 @@ impl Harness {
                 .unwrap();
         }
         let router = router(RouterParts {
-            server,
+            server: server.clone(),
             admin_token: AdminToken::parse(ADMIN_TOKEN).unwrap(),
             randomness: randomness.clone(),
             demo: setup.demo,
@@ -114,6 +120,7 @@ impl Harness {
             router,
             clock,
             macs,
+            server,
             randomness,
             messages_accepted,
             directory,
@@ -169,18 +176,40 @@ impl Harness {
 
     /// The store's file.
     pub(crate) fn database(&self) -> rusqlite::Connection {
-        let file = std::fs::read_dir(self.directory.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .find(|path| rusqlite_file(path))
-            .unwrap();
-        rusqlite::Connection::open(file).unwrap()
+        database(self.directory.path())
     }
+}
+
+fn database(directory: &Path) -> rusqlite::Connection {
+    let file = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| rusqlite_file(path))
+        .unwrap();
+    rusqlite::Connection::open(file).unwrap()
 }
 
 fn rusqlite_file(path: &Path) -> bool {
     let head = std::fs::read(path).unwrap_or_default();
     head.starts_with(b"SQLite format 3\0")
+}
+
+fn applications(setup: &Setup, directory: &Path) -> Applications {
+    let first = application(setup);
+    if !setup.two_applications {
+        return Applications::new([first]);
+    }
+    // No method of a store makes one yet.
+    let sql = "INSERT INTO applications (id, name, created_at) VALUES (2, ?1, 0)";
+    database(directory)
+        .execute(sql, [OTHER_APPLICATION])
+        .unwrap();
+    let second = Application {
+        id: ApplicationId::from_i64(2),
+        name: ApplicationName::parse(OTHER_APPLICATION).unwrap(),
+        ..first.clone()
+    };
+    Applications::new([first, second])
 }
 
 fn application(setup: &Setup) -> Application {
@@ -323,10 +352,10 @@ impl<'a> Transcript<'a> {
         settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots"));
         settings.set_prepend_module_to_snapshot(false);
         settings.set_omit_expression(true);
-        settings.add_filter(r"(req|sub|msg|key)_[0-9a-f]{32}", "${1}_<id>");
+        settings.add_filter(r"(req|sub|msg|key|tok)_[0-9a-f]{32}", "${1}_<id>");
         settings.add_filter(r#"etag: ("[^"]+")"#, "etag: <tag>");
         settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "<instant>");
-        settings.add_filter(r#""token": "[\w-]{43}""#, r#""token": "<token>""#);
+        settings.add_filter(r#""token": "(tdg_)?[\w-]{43}""#, r#""token": "$1<token>""#);
         settings.add_filter(r#""next": "[\w-]+""#, r#""next": "<cursor>""#);
         settings.bind(|| insta::assert_snapshot!(name, self.text));
     }

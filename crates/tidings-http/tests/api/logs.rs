@@ -59,6 +59,21 @@ async fn a_request_is_one_line_without_secrets() {
     harness
         .send(Call::get("/v1/messages?cursor=confidential").admin())
         .await;
+    let made = Call::post("/v1/api-tokens")
+        .admin()
+        .json(&json!({"name": "CI", "scopes": ["messages:read"]}));
+    let made = harness.send(made).await.json();
+    let (api_token, api_token_id) = (text(&made["token"]), text(&made["id"]));
+    harness
+        .send(Call::get("/v1/messages").bearer(&api_token))
+        .await;
+    harness
+        .send(Call::post("/v1/messages").bearer(&api_token))
+        .await;
+    let unknown = format!("tdg_{}", "confidential".repeat(4));
+    harness
+        .send(Call::get("/v1/messages").bearer(&unknown))
+        .await;
     drop(guard);
 
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
@@ -72,12 +87,23 @@ async fn a_request_is_one_line_without_secrets() {
     ] {
         assert!(line.contains(part), "no {part} in {line}");
     }
-    assert_eq!(log.matches("answered with").count(), 3, "{log}");
+    assert_eq!(log.matches("answered with").count(), 7, "{log}");
+    let used = format!("caller={api_token_id}");
+    assert!(
+        log.matches(&used).count() >= 2,
+        "who called is not told: {log}"
+    );
+    assert!(log.contains("caller=admin"), "{log}");
     let keys = &body["keys"];
     for secret in [&body["endpoint"], &keys["p256dh"], &keys["auth"]]
         .map(text)
         .iter()
-        .chain([&token, &ADMIN_TOKEN.to_owned(), &"confidential".to_owned()])
+        .chain([
+            &token,
+            &api_token,
+            &ADMIN_TOKEN.to_owned(),
+            &"confidential".to_owned(),
+        ])
     {
         assert!(!log.contains(secret.as_str()), "{secret} in {log}");
     }

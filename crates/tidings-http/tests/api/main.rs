@@ -8,6 +8,7 @@
     reason = "test code: what clippy.toml allows inside test functions, their helpers need as well"
 )]
 
+mod api_tokens;
 mod assets;
 mod documents;
 mod general;

@@ -44,6 +44,11 @@ fn endpoints(subscription: &Value) -> Vec<(Method, String, Value)> {
             "/v1/vapid-keys".to_owned(),
             json!({"private_key": "x"}),
         ),
+        (
+            Method::POST,
+            "/v1/api-tokens".to_owned(),
+            json!({"name": "x", "scopes": ["messages:send"], "application": "default", "expires_in": 9}),
+        ),
     ]
 }
 

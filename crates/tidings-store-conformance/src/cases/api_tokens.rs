@@ -178,7 +178,7 @@ pub(crate) async fn a_revocation_is_seen_while_uses_are_recorded<H: Harness>(wor
 pub(crate) async fn the_latest_use_is_kept<H: Harness>(world: World<H>) {
     let (token, other) = (add(&world).await, add(&world).await);
     let forgotten = world.entities.new_api_token().id;
-    let (first, later) = (world.now(), world.wait(Duration::from_secs(60)));
+    let (first, later) = (world.now(), world.wait(Duration::from_mins(1)));
     for (at, expected) in [(first, first), (later, later), (first, later)] {
         let uses = [token.id, forgotten].map(|id| ApiTokenUse { id, at });
         world

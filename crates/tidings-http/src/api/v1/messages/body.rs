@@ -97,7 +97,7 @@ impl MessageBody {
                 self.data,
                 self.payload_base64.as_deref(),
             )?,
-            ttl: self.ttl.map(|TtlMember(ttl)| ttl),
+            ttl: self.ttl.map(|ttl| ttl.duration),
             urgency: self
                 .urgency
                 .map(|Text(urgency)| urgency)

@@ -5,7 +5,7 @@ use axum::extract::State;
 use crate::api::v1::list::List;
 use crate::api::v1::messages::MessageView;
 use crate::extract::body::Json;
-use crate::extract::caller::BackEnd;
+use crate::extract::caller::{BackEnd, ReadMessages};
 use crate::extract::query::{ListQuery, Query};
 use crate::problem::ApiError;
 use crate::state::AppState;
@@ -16,13 +16,13 @@ use crate::state::AppState;
     path = "/v1/messages",
     operation_id = "list_messages",
     tag = "messages",
-    security(("admin_token" = [])),
+    security(("api_token" = ["messages:read"])),
     params(ListQuery),
     responses((status = 200, description = "A part of the list", body = List<MessageView>)),
 )]
 pub(crate) async fn list(
     State(state): State<AppState>,
-    BackEnd { application }: BackEnd,
+    BackEnd { application, .. }: BackEnd<ReadMessages>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<MessageView>>, ApiError> {
     let page = state

@@ -6,7 +6,7 @@ use http::StatusCode;
 use crate::api::v1::messages::AcceptedView;
 use crate::api::v1::messages::body::MessageBody;
 use crate::extract::body::{Json, JsonText};
-use crate::extract::caller::BackEnd;
+use crate::extract::caller::{BackEnd, SendMessages};
 use crate::extract::idempotency::Idempotency;
 use crate::extract::object::Object;
 use crate::problem::ApiError;
@@ -19,7 +19,7 @@ use crate::state::AppState;
     path = "/v1/messages",
     operation_id = "send_message",
     tag = "messages",
-    security(("admin_token" = [])),
+    security(("api_token" = ["messages:send"])),
     params(
         ("Idempotency-Key" = Option<String>, Header, description =
             "Makes a repeated request one message: kept for 24 hours", min_length = 1, max_length = 255),
@@ -33,7 +33,7 @@ use crate::state::AppState;
 )]
 pub(crate) async fn send(
     State(state): State<AppState>,
-    BackEnd { application }: BackEnd,
+    BackEnd { application, .. }: BackEnd<SendMessages>,
     idempotency: Idempotency,
     text: JsonText,
 ) -> Result<(StatusCode, Json<AcceptedView>), ApiError> {

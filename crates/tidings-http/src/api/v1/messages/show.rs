@@ -5,7 +5,7 @@ use tidings_core::id::MessageId;
 
 use crate::api::v1::messages::MessageView;
 use crate::extract::body::Json;
-use crate::extract::caller::BackEnd;
+use crate::extract::caller::{BackEnd, ReadMessages};
 use crate::extract::path::Id;
 use crate::problem::ApiError;
 use crate::state::AppState;
@@ -16,7 +16,7 @@ use crate::state::AppState;
     path = "/v1/messages/{id}",
     operation_id = "get_message",
     tag = "messages",
-    security(("admin_token" = [])),
+    security(("api_token" = ["messages:read"])),
     params(("id" = String, Path, description = "The message")),
     responses(
         (status = 200, description = "The message", body = MessageView),
@@ -25,7 +25,7 @@ use crate::state::AppState;
 )]
 pub(crate) async fn show(
     State(state): State<AppState>,
-    BackEnd { application }: BackEnd,
+    BackEnd { application, .. }: BackEnd<ReadMessages>,
     Id(id): Id<MessageId>,
 ) -> Result<Json<MessageView>, ApiError> {
     let record = state.server().message(application.id, id).await?;

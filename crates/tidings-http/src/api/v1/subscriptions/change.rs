@@ -7,7 +7,7 @@ use tidings_core::id::SubscriptionId;
 use crate::api::v1::registration::ChangeBody;
 use crate::api::v1::subscriptions::SubscriptionView;
 use crate::extract::body::Json;
-use crate::extract::caller::BackEnd;
+use crate::extract::caller::{BackEnd, WriteSubscriptions};
 use crate::extract::object::Object;
 use crate::extract::path::Id;
 use crate::problem::ApiError;
@@ -19,7 +19,7 @@ use crate::state::AppState;
     path = "/v1/subscriptions/{id}",
     operation_id = "change_subscription",
     tag = "subscriptions",
-    security(("admin_token" = [])),
+    security(("api_token" = ["subscriptions:write"])),
     params(("id" = String, Path, description = "The subscription")),
     request_body = ChangeBody,
     responses(
@@ -30,7 +30,7 @@ use crate::state::AppState;
 )]
 pub(crate) async fn change(
     State(state): State<AppState>,
-    BackEnd { application }: BackEnd,
+    BackEnd { application, .. }: BackEnd<WriteSubscriptions>,
     Id(id): Id<SubscriptionId>,
     Json(Object(body)): Json<Object<ChangeBody>>,
 ) -> Result<Json<SubscriptionView>, ApiError> {

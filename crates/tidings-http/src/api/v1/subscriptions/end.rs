@@ -4,7 +4,7 @@ use axum::extract::State;
 use http::StatusCode;
 use tidings_core::id::SubscriptionId;
 
-use crate::extract::caller::BackEnd;
+use crate::extract::caller::{BackEnd, WriteSubscriptions};
 use crate::extract::path::Id;
 use crate::problem::ApiError;
 use crate::state::AppState;
@@ -15,7 +15,7 @@ use crate::state::AppState;
     path = "/v1/subscriptions/{id}",
     operation_id = "end_subscription",
     tag = "subscriptions",
-    security(("admin_token" = [])),
+    security(("api_token" = ["subscriptions:write"])),
     params(("id" = String, Path, description = "The subscription")),
     responses(
         (status = 204, description = "Ended"),
@@ -24,7 +24,7 @@ use crate::state::AppState;
 )]
 pub(crate) async fn end(
     State(state): State<AppState>,
-    BackEnd { application }: BackEnd,
+    BackEnd { application, .. }: BackEnd<WriteSubscriptions>,
     Id(id): Id<SubscriptionId>,
 ) -> Result<StatusCode, ApiError> {
     let server = state.server();

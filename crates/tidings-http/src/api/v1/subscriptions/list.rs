@@ -10,7 +10,7 @@ use crate::api::document;
 use crate::api::v1::list::List;
 use crate::api::v1::subscriptions::SubscriptionView;
 use crate::extract::body::Json;
-use crate::extract::caller::BackEnd;
+use crate::extract::caller::{BackEnd, ReadSubscriptions};
 use crate::extract::query::{Query, page};
 use crate::problem::ApiError;
 use crate::state::AppState;
@@ -39,13 +39,13 @@ pub(crate) struct SubscriptionsQuery {
     path = "/v1/subscriptions",
     operation_id = "list_subscriptions",
     tag = "subscriptions",
-    security(("admin_token" = [])),
+    security(("api_token" = ["subscriptions:read"])),
     params(SubscriptionsQuery),
     responses((status = 200, description = "A part of the list", body = List<SubscriptionView>)),
 )]
 pub(crate) async fn list(
     State(state): State<AppState>,
-    BackEnd { application }: BackEnd,
+    BackEnd { application, .. }: BackEnd<ReadSubscriptions>,
     Query(query): Query<SubscriptionsQuery>,
 ) -> Result<Json<List<SubscriptionView>>, ApiError> {
     let request = page(query.limit.as_deref(), query.cursor.as_deref())?;

@@ -6,7 +6,7 @@ use tidings_core::application_server::Said;
 
 use crate::api::v1::registration::{RegisteredView, RegistrationBody};
 use crate::extract::body::Json;
-use crate::extract::caller::BackEnd;
+use crate::extract::caller::{BackEnd, WriteSubscriptions};
 use crate::extract::object::Object;
 use crate::problem::ApiError;
 use crate::state::AppState;
@@ -18,7 +18,7 @@ use crate::state::AppState;
     path = "/v1/subscriptions",
     operation_id = "register_subscription",
     tag = "subscriptions",
-    security(("admin_token" = [])),
+    security(("api_token" = ["subscriptions:write"])),
     request_body = RegistrationBody,
     responses(
         (status = 201, description = "Registered", body = RegisteredView),
@@ -29,7 +29,7 @@ use crate::state::AppState;
 )]
 pub(crate) async fn register(
     State(state): State<AppState>,
-    BackEnd { application }: BackEnd,
+    BackEnd { application, .. }: BackEnd<WriteSubscriptions>,
     Json(Object(body)): Json<Object<RegistrationBody>>,
 ) -> Result<(StatusCode, Json<RegisteredView>), ApiError> {
     let request = body.into_request(Said::ByBackEnd)?;

@@ -5,7 +5,7 @@ use tidings_core::id::SubscriptionId;
 
 use crate::api::v1::subscriptions::SubscriptionView;
 use crate::extract::body::Json;
-use crate::extract::caller::BackEnd;
+use crate::extract::caller::{BackEnd, ReadSubscriptions};
 use crate::extract::path::Id;
 use crate::problem::ApiError;
 use crate::state::AppState;
@@ -16,7 +16,7 @@ use crate::state::AppState;
     path = "/v1/subscriptions/{id}",
     operation_id = "get_subscription",
     tag = "subscriptions",
-    security(("admin_token" = [])),
+    security(("api_token" = ["subscriptions:read"])),
     params(("id" = String, Path, description = "The subscription")),
     responses(
         (status = 200, description = "The subscription", body = SubscriptionView),
@@ -25,7 +25,7 @@ use crate::state::AppState;
 )]
 pub(crate) async fn show(
     State(state): State<AppState>,
-    BackEnd { application }: BackEnd,
+    BackEnd { application, .. }: BackEnd<ReadSubscriptions>,
     Id(id): Id<SubscriptionId>,
 ) -> Result<Json<SubscriptionView>, ApiError> {
     let record = state

@@ -6,7 +6,7 @@ use tidings_core::id::VapidKeyId;
 
 use crate::api::v1::vapid_keys::VapidKeyView;
 use crate::extract::body::Json;
-use crate::extract::caller::BackEnd;
+use crate::extract::caller::{Admin, BackEnd};
 use crate::extract::path::Id;
 use crate::problem::ApiError;
 use crate::state::AppState;
@@ -17,7 +17,7 @@ use crate::state::AppState;
     path = "/v1/vapid-keys/{id}/activate",
     operation_id = "activate_vapid_key",
     tag = "VAPID keys",
-    security(("admin_token" = [])),
+    security(("api_token" = ["admin"])),
     params(("id" = String, Path, description = "The key")),
     responses(
         (status = 200, description = "Active", body = VapidKeyView),
@@ -26,7 +26,7 @@ use crate::state::AppState;
 )]
 pub(crate) async fn activate(
     State(state): State<AppState>,
-    BackEnd { application }: BackEnd,
+    BackEnd { application, .. }: BackEnd<Admin>,
     Id(id): Id<VapidKeyId>,
 ) -> Result<Json<VapidKeyView>, ApiError> {
     let change = VapidKeyChange::Activate;

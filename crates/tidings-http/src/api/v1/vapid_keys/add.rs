@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::api::v1::vapid_keys::VapidKeyView;
 use crate::extract::body::Json;
-use crate::extract::caller::BackEnd;
+use crate::extract::caller::{Admin, BackEnd};
 use crate::extract::object::Object;
 use crate::extract::patch::present;
 use crate::problem::ApiError;
@@ -41,7 +41,7 @@ impl<'de> Deserialize<'de> for PrivateKeyText {
     path = "/v1/vapid-keys",
     operation_id = "add_vapid_key",
     tag = "VAPID keys",
-    security(("admin_token" = [])),
+    security(("api_token" = ["admin"])),
     request_body = VapidKeyBody,
     responses(
         (status = 201, description = "Kept, now or before", body = VapidKeyView),
@@ -50,7 +50,7 @@ impl<'de> Deserialize<'de> for PrivateKeyText {
 )]
 pub(crate) async fn add(
     State(state): State<AppState>,
-    BackEnd { application }: BackEnd,
+    BackEnd { application, .. }: BackEnd<Admin>,
     Json(Object(body)): Json<Object<VapidKeyBody>>,
 ) -> Result<(StatusCode, Json<VapidKeyView>), ApiError> {
     let imported = body.private_key.map(|PrivateKeyText(text)| {

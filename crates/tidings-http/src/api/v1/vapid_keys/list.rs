@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::api::v1::list::List;
 use crate::api::v1::vapid_keys::VapidKeyView;
 use crate::extract::body::Json;
-use crate::extract::caller::BackEnd;
+use crate::extract::caller::{AnyScope, BackEnd};
 use crate::problem::ApiError;
 use crate::state::AppState;
 
@@ -27,12 +27,12 @@ pub(crate) struct ListedVapidKeyView {
     path = "/v1/vapid-keys",
     operation_id = "list_vapid_keys",
     tag = "VAPID keys",
-    security(("admin_token" = [])),
+    security(("api_token" = [])),
     responses((status = 200, description = "The keys", body = List<ListedVapidKeyView>)),
 )]
 pub(crate) async fn list(
     State(state): State<AppState>,
-    BackEnd { application }: BackEnd,
+    BackEnd { application, .. }: BackEnd<AnyScope>,
 ) -> Result<Json<List<ListedVapidKeyView>>, ApiError> {
     let keys = state.server().vapid_keys(application.id).await?;
     let listed = keys
