@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test test-rust test-sdk seeded-faults tools lint help
+.PHONY: demo docs test test-rust test-sdk seeded-faults tools lint help
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/'
@@ -10,9 +10,17 @@ help: ## What there is
 demo: ## Run server, local push service and demo page; says what to do next
 	$(CARGO) run --locked -p tidings -- demo $(DEMO_ARGS)
 
+docs: export PATH := $(CURDIR)/target/tools/bin:$(PATH)
+docs: ## Render the book in docs/ to target/book (the tests play it whether or not it is rendered)
+	@if command -v mdbook >/dev/null; then \
+	    mdbook build docs && echo "Open target/book/index.html"; \
+	else \
+	    echo "mdbook is missing: run ./scripts/install-mdbook" >&2; exit 1; \
+	fi
+
 test: tools test-rust test-sdk seeded-faults ## Install what the tests need where possible, and run all of them
 
-tools: ## Install Firefox, Chromium, Node.js, Python, OpenSSL and other senders for the tests (Debian, as root or with sudo)
+tools: ## Install Firefox, Chromium, Node.js, Python, curl, OpenSSL and other senders for the tests (Debian, as root or with sudo)
 	./scripts/install-test-tools
 	./scripts/install-test-peers
 
