@@ -56,6 +56,7 @@ chapters! {
     benchmarks: "docs/benchmarks.md",
     back_end: "docs/back-end.md",
     errors: "docs/errors.md",
+    from_the_article: "docs/from-the-article.md",
     page: "docs/page.md",
     quick_start: "docs/quick-start.md",
     settings: "docs/settings.md",

@@ -108,14 +108,15 @@ impl Shell {
 
     /// Runs a step and returns what it printed.
     pub(crate) async fn run(&mut self, language: Language, text: &str) -> Result<String> {
-        let (name, run) = match language {
-            Language::Shell => ("sh", "source"),
-            Language::Python => ("py", "timeout 60 python3"),
-            Language::Node => ("mjs", "timeout 60 node"),
-        };
-        let (file, printed) = self.write_step(name, text)?;
+        let (file, printed) = self.write_step("step", text)?;
         let (file, out) = (file.display(), printed.display());
-        let command = format!("{run} {file} > {out} 2>&1 < /dev/null; echo ended\n");
+        let run = match language {
+            Language::Shell => format!("source {file} < /dev/null"),
+            // From standard input, so that they find what was saved beside the reader.
+            Language::Python => format!("timeout 60 python3 - < {file}"),
+            Language::Node => format!("timeout 60 node --input-type=module - < {file}"),
+        };
+        let command = format!("{run} > {out} 2>&1; echo ended\n");
         self.tell(&command).await?;
         let told = self.hear().await;
         let printed = read(&printed);
