@@ -61,6 +61,10 @@ impl ApiClient {
         self.call(&Method::POST, path, Some(body))
     }
 
+    pub(crate) fn delete(&self, path: &str) -> Result<()> {
+        self.call(&Method::DELETE, path, None).map(drop)
+    }
+
     fn call(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Value> {
         let request = Request::builder()
             .method(method)

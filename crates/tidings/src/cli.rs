@@ -1,5 +1,7 @@
 //! The command line.
 
+mod tokens;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -7,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use tidings_sandbox::Personality;
 
+pub(crate) use crate::cli::tokens::TokensCommand;
 use crate::logging::LoggingArgs;
 use crate::settings::SettingsArgs;
 
@@ -48,6 +51,9 @@ pub(crate) enum Command {
     /// Make, import and export VAPID keys
     #[command(subcommand)]
     Vapid(VapidCommand),
+    /// Make, list and revoke API tokens of a running server
+    #[command(subcommand)]
+    Tokens(TokensCommand),
     /// Print a script that completes this command line in a shell
     Completions {
         /// The shell
@@ -154,7 +160,7 @@ pub(crate) struct SendArgs {
     #[arg(long)]
     pub(crate) topic: Option<String>,
 
-    /// Wait until every outcome is known, and print the counts
+    /// Wait until every outcome is known, and print the counts (scope `messages:read`)
     #[arg(long)]
     pub(crate) wait: bool,
 

@@ -5,6 +5,7 @@ mod demo;
 mod sandbox;
 mod send;
 mod serve;
+mod tokens;
 mod vapid;
 
 use anyhow::{Context as _, Result};
@@ -19,6 +20,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Sandbox(args) => in_runtime(sandbox::run(args)),
         Command::Send(args) => send::run(&args),
         Command::Vapid(command) => vapid::run(command),
+        Command::Tokens(command) => tokens::run(command),
         Command::Completions { shell } => completions::run(shell),
     }
 }

@@ -26,6 +26,7 @@ mod sandbox;
 mod secrets;
 mod shutdown;
 mod tidings;
+mod tokens;
 mod transport;
 #[path = "../support/wait.rs"]
 mod wait;

@@ -12,6 +12,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
+    api::Api,
     sandbox::{Sandbox, Scheme, Subscription},
     tidings::{Counts, Registered, Settings, Tidings, notification},
 };
@@ -36,6 +37,11 @@ async fn neither_the_data_directory_nor_the_log_gives_a_secret_away() -> Result<
     let mut secrets = Secrets::of(&settings, &subscriptions)?;
     let page_token = use_and_abuse(&tidings, &sandbox, &subscriptions).await?;
     secrets.add("a subscription's token", &page_token);
+    for token in use_and_revoke_api_tokens(&tidings, &secrets).await? {
+        secrets.add("an API token", &token);
+        let characters = token.strip_prefix("tdg_").context("another prefix")?;
+        secrets.add_octets("an API token's octets", characters)?;
+    }
 
     // While the database is in use, and its journal is there.
     let public_key = URL_SAFE_NO_PAD.decode(&key)?;
@@ -82,6 +88,40 @@ async fn use_and_abuse(
         .await?;
     be_refused(tidings, good).await?;
     Ok(page_token)
+}
+
+/// Uses API tokens in each way that is taken or refused, and searches what is answered for them.
+async fn use_and_revoke_api_tokens(tidings: &Tidings, others: &Secrets) -> Result<Vec<String>> {
+    let mut tokens = Vec::new();
+    for life in [json!(null), json!(1)] {
+        let wanted = json!({"name": "CI", "scopes": ["messages:read"], "expires_in": life});
+        let made = tidings.api().post("/v1/api-tokens", &wanted).await?;
+        let token = made["token"].as_str().context("no token")?.to_owned();
+        let back_end = Api::with_token(tidings.api().origin().to_owned(), token.clone());
+        let mut answers = vec![ask(&back_end, Method::GET, "/v1/messages").await?];
+        answers.push(ask(&back_end, Method::POST, "/v1/messages").await?);
+        let id = made["id"].as_str().context("no id")?;
+        let path = format!("/v1/api-tokens/{id}");
+        answers.push(ask(&back_end, Method::DELETE, &path).await?);
+        answers.push(ask(tidings.api(), Method::DELETE, &path).await?);
+        answers.push(ask(&back_end, Method::GET, "/v1/messages").await?);
+        answers.push(ask(tidings.api(), Method::GET, "/v1/api-tokens").await?);
+        tokens.push(token);
+        for answer in answers {
+            others.search("an answer", &answer)?;
+            for token in &tokens {
+                ensure!(!contains(&answer, token.as_bytes()), "a token is answered");
+            }
+        }
+    }
+    Ok(tokens)
+}
+
+/// Everything of an answer.
+async fn ask(api: &Api, method: Method, path: &str) -> Result<Vec<u8>> {
+    let answer = api.ask(method, path, Some(&json!({}))).await?;
+    let head = format!("{:?}", answer.headers());
+    Ok([head.as_bytes(), answer.body()].concat())
 }
 
 /// An origin where nobody listens any more.
