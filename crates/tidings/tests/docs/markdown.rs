@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
 use crate::{
@@ -32,6 +32,8 @@ impl Page {
         let mut page = Self::default();
         let mut block: Option<(Place, String, String)> = None;
         let mut heading: Option<String> = None;
+        // What a reader has read since the last block.
+        let mut prose = String::new();
         let options = Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES;
         for (event, range) in Parser::new_ext(text, options).into_offset_iter() {
             let place = || Place::new(path, text, range.start);
@@ -46,6 +48,9 @@ impl Page {
                 Event::End(TagEnd::CodeBlock) => {
                     if let Some((place, info, text)) = block.take() {
                         let step = Step::of_block(&info, text).with_context(|| place.clone())?;
+                        check_that_the_name_is_told(step.as_ref(), &prose)
+                            .with_context(|| place.clone())?;
+                        prose.clear();
                         page.steps.extend(step.map(|step| (place, step)));
                     }
                 }
@@ -65,12 +70,25 @@ impl Page {
                         text.push_str(&part);
                     } else if let Some(heading) = &mut heading {
                         heading.push_str(&part);
+                    } else {
+                        prose.push_str(&part);
                     }
                 }
                 _ => {}
             }
         }
         Ok(page)
+    }
+}
+
+/// What stands in the fence is not shown to readers, so they would not know how to name the file.
+fn check_that_the_name_is_told(step: Option<&Step>, prose: &str) -> Result<()> {
+    match step {
+        Some(Step::Save(name, _)) => {
+            ensure!(prose.contains(name), "the words before it do not name {name}");
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -110,6 +128,13 @@ mod tests {
         assert!(Page::parse("page.md", "```sh not-run:\nx\n```").is_err());
         let page = Page::parse("page.md", "```sh not-run: it takes a day\nx\n```").unwrap();
         assert!(page.steps.is_empty());
+    }
+
+    #[test]
+    fn the_name_of_a_file_is_told_in_words() {
+        let block = "```js push.js\nx\n```";
+        assert!(Page::parse("page.md", &format!("Save this:\n\n{block}")).is_err());
+        assert!(Page::parse("page.md", &format!("Save as `push.js`:\n\n{block}")).is_ok());
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //! | `sh keeps-running` | the same in a second terminal; it goes on, as a server does |
 //! | `sh again` | the same, repeated until it prints what the next block says |
 //! | `python`, `js node` | that interpreter runs it |
-//! | `js page` | runs in the page that is open in Firefox, with `tidings`, if the page has it |
-//! | *language* `NAME.EXT` | is saved under this name, which a later step must use |
+//! | `js in-page` | runs in the page that is open in Firefox, with `tidings`, if the page has it |
+//! | *language* `NAME.EXT` | is saved under this name, which the words before must tell and a step use |
 //! | `toml NAME.EXT` | also, the server is started with it |
 //! | `text output` | what the step before printed, `…` standing for anything |
 //! | `json answer` | what the step before printed, compared as JSON |
@@ -93,7 +93,7 @@ impl Step {
             ("sh", "keeps-running") => Self::KeepRunning(text),
             ("python", "") => Self::Run(Language::Python, text),
             ("js", "node") => Self::Run(Language::Node, text),
-            ("js", "page") => Self::Page(text),
+            ("js", "in-page") => Self::Page(text),
             ("text", "output") => Self::Output(text),
             ("json", "answer") => Self::Answer(text),
             (_, name) if is_file_name => Self::Save(name.to_owned(), text),
