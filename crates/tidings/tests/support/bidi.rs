@@ -15,8 +15,8 @@ use tokio_tungstenite::{
 
 use crate::process::Log;
 
-/// How long Firefox may take to answer one command. The longest is the load of a page.
-const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
+/// How long Firefox may take to answer one command. The longest is the first, while it still starts.
+const COMMAND_DEADLINE: Duration = Duration::from_mins(1);
 
 /// One session with the browser. Commands go one after another.
 pub(crate) struct Session {
