@@ -85,7 +85,10 @@ impl Page {
 fn check_that_the_name_is_told(step: Option<&Step>, prose: &str) -> Result<()> {
     match step {
         Some(Step::Save(name, _)) => {
-            ensure!(prose.contains(name), "the words before it do not name {name}");
+            ensure!(
+                prose.contains(name),
+                "the words before it do not name {name}"
+            );
             Ok(())
         }
         _ => Ok(()),
