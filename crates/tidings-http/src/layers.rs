@@ -3,4 +3,5 @@
 pub(crate) mod answer;
 pub(crate) mod authenticate;
 pub(crate) mod origin;
+pub(crate) mod rate_limit;
 pub(crate) mod timeout;

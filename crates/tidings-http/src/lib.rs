@@ -7,6 +7,7 @@
 //! - **Answer in plain text.** Whatever goes wrong is a problem document (RFC 9457), listed in
 //!   `docs/errors.md`; a 5xx tells nothing but the request's id.
 //! - **Show keys or endpoints.** No answer contains them, and no log line.
+//! - **Answer without end.** Every input has a limit, and so has how often anybody may ask.
 //! - **Trust a page.** Its origin must be allowed, and it changes nothing but the subscription
 //!   whose token it shows.
 //!
@@ -16,18 +17,22 @@ mod accept;
 mod admin_token;
 mod api;
 mod assets;
+mod client_address;
 mod conditional;
 mod cursor;
 mod extract;
 mod layers;
 mod problem;
+mod rate_limits;
 mod router;
 mod serve;
 mod state;
 
 pub use crate::admin_token::{AdminToken, AdminTokenError};
 pub use crate::api::document::openapi_json;
+pub use crate::client_address::{PeerAddress, TrustedProxies};
 pub use crate::problem::types::ProblemType;
+pub use crate::rate_limits::{RateLimitSettings, RateLimits};
 pub use crate::router::router;
 pub use crate::serve::{ServeLimits, serve};
 pub use crate::state::RouterParts;

@@ -19,6 +19,8 @@ use tidings_webpush::MAX_PLAINTEXT_BYTES;
 use crate::extract::body::MAX_BODY_BYTES;
 use crate::problem::document::{InputError, PendingProblem};
 use crate::problem::types::ProblemType;
+use crate::rate_limits::account::whole_seconds;
+use crate::rate_limits::bucket::{Policy, Standing};
 
 /// How long a caller waits before it asks a server again that is not available.
 const UNAVAILABLE_PAUSE: Duration = Duration::from_secs(2);
@@ -92,6 +94,8 @@ pub(crate) enum ApiError {
     PayloadTooLarge(PayloadTooLarge),
     /// The idempotency key was used with another body.
     IdempotencyKeyReused,
+    /// There were too many requests.
+    RateLimited(Standing),
     /// Too soon for another test notification.
     TestTooSoon { wait: Duration },
     /// The store failed.
@@ -291,6 +295,10 @@ impl ApiError {
                 "In the last 24 hours this `Idempotency-Key` came with another body. Use a new \
                  key for a new message.",
             ),
+            Self::RateLimited(standing) => {
+                Answer::new(Type::RateLimited, too_many(&standing.policy))
+                    .with_retry_after(standing.reset)
+            }
             Self::TestTooSoon { wait } => Answer::new(
                 Type::TestTooSoon,
                 "A test notification can be sent once in 10 seconds. `Retry-After` says how long \
@@ -324,6 +332,20 @@ impl IntoResponse for ApiError {
         });
         response
     }
+}
+
+/// Which limit was met, and what to do about it.
+fn too_many(policy: &Policy) -> String {
+    let Policy {
+        name,
+        quota,
+        window,
+    } = policy;
+    let seconds = window.as_secs();
+    format!(
+        "The limit `{name}` allows {quota} in {seconds} seconds. Wait as long as `Retry-After` says, \
+         then go on more slowly. The server's operator can change the limit (settings `limits.*`)."
+    )
 }
 
 /// How an error is answered.
@@ -374,8 +396,7 @@ impl Answer {
     }
 
     fn with_retry_after(self, wait: Duration) -> Self {
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        self.with_header(RETRY_AFTER, HeaderValue::from(seconds.max(1)))
+        self.with_header(RETRY_AFTER, HeaderValue::from(whole_seconds(wait).max(1)))
     }
 
     fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {

@@ -3,9 +3,9 @@
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 
-use crate::api::{back_end_routes, open_routes, page_routes};
+use crate::api::{back_end_routes, open_routes, page_routes, static_routes};
 use crate::assets;
-use crate::layers::{answer, authenticate, origin, timeout};
+use crate::layers::{answer, authenticate, origin, rate_limit, timeout};
 use crate::problem::ApiError;
 use crate::state::{AppState, RouterParts};
 
@@ -15,13 +15,24 @@ pub fn router(parts: RouterParts) -> Router {
     let pages = Router::from(page_routes())
         .method_not_allowed_fallback(refuse_method)
         .layer(from_fn(timeout::give_up))
+        // Inside of the origins: a page is to read why it was refused, and preflights are free.
+        .layer(from_fn_with_state(state.clone(), rate_limit::limit_pages))
         .layer(from_fn_with_state(state.clone(), origin::check));
-    let back_ends = Router::from(back_end_routes()).route_layer(from_fn_with_state(
-        state.clone(),
-        authenticate::authenticate,
-    ));
+    let back_ends = Router::from(back_end_routes())
+        .route_layer(from_fn_with_state(state.clone(), rate_limit::limit_callers))
+        .route_layer(from_fn_with_state(
+            state.clone(),
+            authenticate::authenticate,
+        ))
+        .route_layer(from_fn_with_state(
+            state.clone(),
+            rate_limit::limit_failures,
+        ));
+    let open = Router::from(open_routes())
+        .layer(from_fn_with_state(state.clone(), rate_limit::limit_pages));
     let others = back_ends
-        .merge(Router::from(open_routes()))
+        .merge(open)
+        .merge(Router::from(static_routes()))
         .merge(assets::routes(state.serves_demo()))
         .method_not_allowed_fallback(refuse_method)
         .layer(from_fn(timeout::give_up));

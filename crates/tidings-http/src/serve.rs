@@ -1,6 +1,11 @@
 //! Connections: accepted, bounded, drained.
 
+mod activity;
+mod per_address;
+mod unstuck;
+
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,22 +17,51 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use crate::client_address::{PeerAddress, TrustedProxies};
+use crate::serve::activity::Activity;
+use crate::serve::per_address::{Held, PerAddress};
+use crate::serve::unstuck::Unstuck;
+
+/// How long the last requests of a connection that is too old may take.
+const LAST_WORDS: Duration = Duration::from_mins(1);
+
+/// The resets that one HTTP/2 connection is forgiven.
+const RESET_STREAMS: usize = 64;
+
 /// What bounds a server's connections.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ServeLimits {
     /// How many there are at once; further ones wait to be accepted. At least 1.
     pub connections: usize,
+    /// How many of them one address may have: an IPv4 address or the /64 of an IPv6 address. Further
+    /// ones are closed at once.
+    pub connections_per_address: usize,
+    /// Whose connections are not counted by address: those of a reverse proxy are all visitors'.
+    pub uncounted: TrustedProxies,
     /// How long the head of a request may take to arrive: the first one of a connection, and over
     /// HTTP/1.1 each one, so it bounds idling as well.
     pub head_timeout: Duration,
+    /// How long a connection may be idle between two requests. Over HTTP/1.1, `head_timeout` ends
+    /// it before.
+    pub idle: Duration,
+    /// How long the other side may take nothing of what it is sent.
+    pub stuck: Duration,
+    /// How long a connection is used. Then it is ended as by a shutdown: no trick keeps one for ever.
+    pub age: Duration,
     /// The most octets of a request's head.
     pub head_bytes: u32,
+    /// The most header fields of a request. Over HTTP/2, `head_bytes` bounds them, with 32 added for
+    /// each.
+    pub head_fields: usize,
+    /// The most requests under way on one HTTP/2 connection.
+    pub streams: u32,
     /// How long requests that are being answered may still take after the shutdown began.
     pub drain: Duration,
 }
@@ -36,8 +70,15 @@ impl Default for ServeLimits {
     fn default() -> Self {
         Self {
             connections: 4096,
+            connections_per_address: 512,
+            uncounted: TrustedProxies::default(),
             head_timeout: Duration::from_secs(15),
+            idle: Duration::from_mins(2),
+            stuck: Duration::from_secs(30),
+            age: Duration::from_hours(1),
             head_bytes: 32 * 1024,
+            head_fields: 100,
+            streams: 128,
             drain: Duration::from_secs(10),
         }
     }
@@ -52,9 +93,11 @@ pub async fn serve(
     shutdown: CancellationToken,
     limits: ServeLimits,
 ) {
+    let drain = limits.drain;
     let server = Arc::new(Server {
         router,
         builder: builder(&limits),
+        per_address: PerAddress::new(limits.connections_per_address),
         limits,
         shutdown,
         cut: CancellationToken::new(),
@@ -63,10 +106,7 @@ pub async fn serve(
     server.accept_all(&listener, &tracker).await;
     drop(listener);
     tracker.close();
-    if tokio::time::timeout(limits.drain, tracker.wait())
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(drain, tracker.wait()).await.is_err() {
         let cut = tracker.len();
         tracing::warn!(
             connections = cut,
@@ -81,6 +121,7 @@ struct Server {
     router: Router,
     builder: auto::Builder<TokioExecutor>,
     limits: ServeLimits,
+    per_address: PerAddress,
     /// Stop accepting, end connections gracefully.
     shutdown: CancellationToken,
     /// End connections now.
@@ -97,11 +138,15 @@ impl Server {
                 accepted = accept(listener, &permits) => accepted,
             };
             match accepted {
-                Some((stream, permit)) => {
+                Some((stream, peer, permit)) => {
+                    let Some(held) = self.hold(peer) else {
+                        tracing::debug!("a connection was closed: its address has enough of them");
+                        continue;
+                    };
                     let server = Arc::clone(self);
                     tracker.spawn(async move {
-                        server.serve_connection(stream).await;
-                        drop(permit);
+                        server.serve_connection(stream, peer).await;
+                        drop((held, permit));
                     });
                 }
                 None => return,
@@ -109,30 +154,39 @@ impl Server {
         }
     }
 
-    async fn serve_connection(&self, stream: TcpStream) {
+    fn hold(&self, peer: SocketAddr) -> Option<Held> {
+        if self.limits.uncounted.contains(peer.ip()) {
+            return Some(PerAddress::uncounted());
+        }
+        self.per_address.hold(peer.ip())
+    }
+
+    async fn serve_connection(&self, stream: TcpStream, peer: SocketAddr) {
         // Answers are small: waiting to fill a packet only delays them. If the option cannot be
         // set, the connection is gone already.
         let _ = stream.set_nodelay(true);
-        let begun = Arc::new(Notify::new());
+        let activity = Activity::new();
         let service = service_fn({
-            let (begun, router) = (Arc::clone(&begun), self.router.clone());
-            move |request: Request<Incoming>| {
-                begun.notify_one();
-                router.clone().oneshot(request)
+            let (activity, router) = (activity.clone(), self.router.clone());
+            move |mut request: Request<Incoming>| {
+                let under_way = activity.begin();
+                request.extensions_mut().insert(PeerAddress::new(peer));
+                let answering = router.clone().oneshot(request);
+                async move {
+                    let answer = answering.await;
+                    drop(under_way);
+                    answer
+                }
             }
         });
-        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
+        let stream = TokioIo::new(Unstuck::new(stream, self.limits.stuck));
+        let mut connection = pin!(self.builder.serve_connection(stream, service));
         // hyper's own limit begins with HTTP/1.1; a connection that has not said what it speaks,
         // or speaks HTTP/2 and asks nothing, would stay for ever.
-        let idles = async {
-            if tokio::time::timeout(self.limits.head_timeout, begun.notified())
-                .await
-                .is_ok()
-            {
-                std::future::pending::<()>().await;
-            }
-        };
-        let mut idles = pin!(idles);
+        let mut idles = pin!(activity.ceases(self.limits.head_timeout, self.limits.idle));
+        let old_at = Instant::now() + self.limits.age;
+        let mut is_old = pin!(tokio::time::sleep_until(old_at));
+        let mut too_old = pin!(tokio::time::sleep_until(old_at + LAST_WORDS));
         let mut draining = false;
         loop {
             tokio::select! {
@@ -144,6 +198,11 @@ impl Server {
                 }
                 () = &mut idles => return,
                 () = self.cut.cancelled() => return,
+                () = &mut too_old => return,
+                () = &mut is_old, if !draining => {
+                    draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
                 () = self.shutdown.cancelled(), if !draining => {
                     draining = true;
                     connection.as_mut().graceful_shutdown();
@@ -159,6 +218,7 @@ fn builder(limits: &ServeLimits) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
+        .max_headers(limits.head_fields)
         .max_buf_size(
             usize::try_from(limits.head_bytes)
                 .unwrap_or(usize::MAX)
@@ -168,7 +228,11 @@ fn builder(limits: &ServeLimits) -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_header_list_size(limits.head_bytes)
-        .max_concurrent_streams(128)
+        .max_concurrent_streams(limits.streams)
+        // Streams that are opened and reset at once cost us work and count as none: h2 ends a
+        // connection with so many resets that it had not yet looked at (CVE-2023-44487).
+        .max_pending_accept_reset_streams(RESET_STREAMS)
+        .max_local_error_reset_streams(RESET_STREAMS)
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(20));
     builder
@@ -178,11 +242,11 @@ fn builder(limits: &ServeLimits) -> auto::Builder<TokioExecutor> {
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = Arc::clone(permits).acquire_owned().await.ok()?;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return Some((stream, permit)),
+            Ok((stream, peer)) => return Some((stream, peer, permit)),
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
                 // Out of file descriptors, for example. Trying again at once would only spin.

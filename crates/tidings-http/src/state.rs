@@ -6,8 +6,11 @@ use std::sync::Arc;
 use tidings_core::application::PageOrigin;
 use tidings_core::application_server::ApplicationServer;
 use tidings_webpush::Randomness;
+use url::{Host, Url};
 
 use crate::admin_token::AdminToken;
+use crate::client_address::TrustedProxies;
+use crate::rate_limits::RateLimits;
 
 /// What a router is made of.
 pub struct RouterParts {
@@ -17,6 +20,10 @@ pub struct RouterParts {
     pub admin_token: AdminToken,
     /// Where request ids come from.
     pub randomness: Arc<dyn Randomness>,
+    /// How often anybody may ask.
+    pub rate_limits: Arc<RateLimits>,
+    /// Who is believed about whose request it is.
+    pub trusted_proxies: TrustedProxies,
     /// Whether `/demo` is served.
     pub demo: bool,
 }
@@ -36,12 +43,18 @@ pub(crate) struct AppState(Arc<Shared>);
 struct Shared {
     parts: RouterParts,
     own_origin: PageOrigin,
+    for_this_machine: bool,
 }
 
 impl AppState {
     pub(crate) fn new(parts: RouterParts) -> Self {
         let own_origin = PageOrigin::of(parts.server.public_url());
-        Self(Arc::new(Shared { parts, own_origin }))
+        let for_this_machine = is_this_machine(parts.server.public_url());
+        Self(Arc::new(Shared {
+            parts,
+            own_origin,
+            for_this_machine,
+        }))
     }
 
     pub(crate) fn server(&self) -> &ApplicationServer {
@@ -60,8 +73,30 @@ impl AppState {
         self.0.parts.demo
     }
 
+    pub(crate) fn rate_limits(&self) -> &RateLimits {
+        &self.0.parts.rate_limits
+    }
+
+    pub(crate) fn trusted_proxies(&self) -> &TrustedProxies {
+        &self.0.parts.trusted_proxies
+    }
+
+    /// Whether only browsers of this machine can reach the server by its name.
+    pub(crate) fn is_for_this_machine(&self) -> bool {
+        self.0.for_this_machine
+    }
+
     /// The origin of pages that this server serves itself.
     pub(crate) fn own_origin(&self) -> &PageOrigin {
         &self.0.own_origin
+    }
+}
+
+fn is_this_machine(public_url: &Url) -> bool {
+    match public_url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }

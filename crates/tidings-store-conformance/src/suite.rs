@@ -68,6 +68,7 @@ macro_rules! with_every_case {
                 an_ended_subscription_becomes_active_again
                 one_that_came_back_is_not_swept
                 two_applications_may_know_one_endpoint
+                a_registered_endpoint_is_known_in_any_state
                 seqs_rise_in_the_order_of_registration
                 concurrent_registrations_get_different_seqs
                 one_endpoint_registered_at_once_is_created_once

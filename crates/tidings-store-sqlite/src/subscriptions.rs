@@ -11,6 +11,7 @@ use tidings_core::application::ApplicationId;
 use tidings_core::batch::Seq;
 use tidings_core::clock::Timestamp;
 use tidings_core::id::SubscriptionId;
+use tidings_core::mac::EndpointHash;
 use tidings_core::store::{
     NewSubscription, Page, PageRequest, Registration, StoreError, SubscriptionChange,
     SubscriptionFilter, SubscriptionStore,
@@ -28,6 +29,25 @@ impl SubscriptionStore for SqliteStore {
     async fn register(&self, new: NewSubscription) -> Result<Registration, StoreError> {
         self.write(Queue::Accept, move |connection, seals| {
             register(connection, seals, &new)
+        })
+        .await
+    }
+
+    async fn knows_endpoint(
+        &self,
+        app: ApplicationId,
+        endpoint: EndpointHash,
+    ) -> Result<bool, StoreError> {
+        self.read(move |connection, _| {
+            // Index: the unique one on (application_id, endpoint_hash).
+            let sql = "-- knows_endpoint
+                SELECT 1
+                FROM subscriptions
+                WHERE application_id = ?1 AND endpoint_hash = ?2";
+            let mut statement = connection.prepare_cached(sql).map_err(refused)?;
+            statement
+                .exists((app.as_i64(), endpoint.as_bytes()))
+                .map_err(refused)
         })
         .await
     }

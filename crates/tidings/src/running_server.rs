@@ -1,10 +1,11 @@
 //! The server put together: store, use cases, engine, HTTP.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use ipnet::IpNet;
 use tidings_core::application::{
     Application, ApplicationId, ApplicationName, Applications, PageOrigin, PageUsers,
 };
@@ -16,12 +17,12 @@ use tidings_core::store::{SetupStore as _, Store};
 use tidings_delivery::engine::{self, Engine, PlannerWake, Policy};
 use tidings_delivery::queue::ChannelQueue;
 use tidings_delivery::transport::{Limits, PushTransport, SystemResolver, client_config};
-use tidings_http::{RouterParts, ServeLimits};
+use tidings_http::{RateLimits, RouterParts, ServeLimits, TrustedProxies};
 use tidings_store_sqlite::{Options, SqliteStore};
 use tidings_webpush::{Admission, Contact, Randomness, SystemRandomness};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use url::Url;
+use url::{Host, Url};
 
 use crate::data_directory::DataDirectory;
 use crate::settings::{PushSettings, Settings};
@@ -43,6 +44,8 @@ pub(crate) struct RunningServer {
     listener: TcpListener,
     address: SocketAddr,
     router: axum::Router,
+    serve_limits: ServeLimits,
+    rate_limits: Arc<RateLimits>,
     engine: Engine,
     server: Arc<ApplicationServer>,
     store: Arc<dyn Store>,
@@ -93,10 +96,15 @@ impl RunningServer {
         server
             .ensure_vapid_key(ApplicationId::DEFAULT, settings.vapid_key)
             .await?;
+        let rate_limits = Arc::new(RateLimits::new(settings.limits));
+        warn_of_hidden_proxy(address, &shared.public_url, &settings.trusted_proxies);
+        let serve_limits = serve_limits(&settings.trusted_proxies);
         let router = tidings_http::router(RouterParts {
             server: Arc::clone(&server),
             admin_token: directory.admin_token(settings.admin_token)?,
             randomness: Arc::clone(&shared.randomness),
+            rate_limits: Arc::clone(&rate_limits),
+            trusted_proxies: settings.trusted_proxies,
             demo: settings.demo,
         });
         // Last: what fails above must not break off sends that have begun.
@@ -105,6 +113,8 @@ impl RunningServer {
             listener,
             address,
             router,
+            serve_limits,
+            rate_limits,
             engine,
             server,
             store: shared.store,
@@ -119,12 +129,8 @@ impl RunningServer {
     /// Serves until `stop` is cancelled, then drains.
     pub(crate) async fn serve(self, stop: CancellationToken) {
         tracing::info!("listening on http://{}", self.address);
-        let serving = tidings_http::serve(
-            self.listener,
-            self.router,
-            stop.clone(),
-            ServeLimits::default(),
-        );
+        let serving =
+            tidings_http::serve(self.listener, self.router, stop.clone(), self.serve_limits);
         // At once, not one after the other: whoever stops a process does not wait long.
         let sending = async {
             stop.cancelled().await;
@@ -134,7 +140,8 @@ impl RunningServer {
             serving,
             sending,
             sweep(self.store, self.clock, &self.server, stop.clone()),
-            record_api_token_uses(&self.server, stop.clone())
+            record_api_token_uses(&self.server, stop.clone()),
+            self.rate_limits.keep_forgetting(stop.clone())
         );
         // Once more: requests were answered until now.
         write_api_token_uses(&self.server).await;
@@ -256,6 +263,37 @@ fn choose_contact(configured: Option<Contact>, public_url: &Url) -> Option<Conta
         );
     }
     contact
+}
+
+/// Connections of proxies are not counted by address, nor are those of this machine: a proxy that
+/// nobody has named yet is not to lose visitors, and who is on this machine has other ways.
+fn serve_limits(trusted: &TrustedProxies) -> ServeLimits {
+    let loopback = [
+        IpNet::from(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+        IpNet::new_assert(IpAddr::V4(Ipv4Addr::LOCALHOST), 8).trunc(),
+    ];
+    let mut limits = ServeLimits::default();
+    limits.uncounted = trusted.clone().and(loopback);
+    limits
+}
+
+/// A server that the public reaches by a name, and that listens for this machine only, is behind a
+/// reverse proxy.
+fn warn_of_hidden_proxy(address: SocketAddr, public_url: &Url, trusted: &TrustedProxies) {
+    let is_public = match public_url.host() {
+        Some(Host::Domain(name)) => name != "localhost" && !name.ends_with(".localhost"),
+        Some(Host::Ipv4(host)) => !host.is_loopback(),
+        Some(Host::Ipv6(host)) => !host.is_loopback(),
+        None => false,
+    };
+    if is_public && address.ip().is_loopback() && trusted.is_empty() {
+        tracing::warn!(
+            "browsers reach this server by {public_url} and it listens on {address}, so there is a \
+             reverse proxy, and all of its visitors share one rate limit: have it set \
+             X-Forwarded-For, and name it in `trusted_proxies` (TIDINGS_TRUSTED_PROXIES), \
+             127.0.0.1/32 for example"
+        );
+    }
 }
 
 async fn sweep(

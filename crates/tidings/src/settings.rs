@@ -1,6 +1,7 @@
 //! Settings: defaults, then the file, then the environment, then flags.
 
 mod file;
+mod limits;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,11 +11,12 @@ use clap::Args;
 use ipnet::IpNet;
 use tidings_core::application::{PageOrigin, PageUsers};
 use tidings_core::sealing::SealingKey;
-use tidings_http::AdminToken;
+use tidings_http::{AdminToken, RateLimitSettings, TrustedProxies};
 use tidings_webpush::{Contact, HostPattern, VapidKey};
 use url::Url;
 
 use crate::settings::file::SettingsFile;
+use crate::settings::limits::LimitArgs;
 
 /// Where `tidings serve` looks for a settings file if none is named.
 const DEFAULT_FILE: &str = "tidings.toml";
@@ -48,6 +50,15 @@ pub(crate) struct SettingsArgs {
     /// How browsers reach this server [default: from the listening address]
     #[arg(long, env = "TIDINGS_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
+
+    /// Networks of reverse proxies that are believed about whose request it is (`X-Forwarded-For`)
+    #[arg(
+        long,
+        env = "TIDINGS_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        value_name = "CIDR"
+    )]
+    trusted_proxies: Option<Vec<String>>,
 
     /// The key that seals secrets at rest: 32 octets in base64 or hexadecimal digits
     #[arg(
@@ -139,6 +150,9 @@ pub(crate) struct SettingsArgs {
         value_name = "BOOL"
     )]
     demo: Option<bool>,
+
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 /// All settings, read and checked.
@@ -147,6 +161,7 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) data_dir: PathBuf,
     pub(crate) public_url: Option<Url>,
+    pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) sealing_key: Option<SealingKey>,
     pub(crate) admin_token: Option<AdminToken>,
     pub(crate) vapid_key: Option<VapidKey>,
@@ -155,6 +170,7 @@ pub(crate) struct Settings {
     pub(crate) cors_origins: Vec<PageOrigin>,
     pub(crate) page_users: PageUsers,
     pub(crate) demo: bool,
+    pub(crate) limits: RateLimitSettings,
 }
 
 /// Which push services may be reached, and how.
@@ -200,6 +216,11 @@ impl Settings {
                 .or(file.public_url)
                 .map(|text| public_url(&text))
                 .transpose()?,
+            trusted_proxies: TrustedProxies::new(each(
+                args.trusted_proxies.or(file.trusted_proxies),
+                "trusted_proxies",
+                network,
+            )?),
             sealing_key: sealing_key.map(parse_sealing).transpose()?,
             admin_token: admin_token
                 .map(|text| AdminToken::parse(&text).context("setting admin_token"))
@@ -236,6 +257,7 @@ impl Settings {
             )?,
             page_users: page_users(args.page_users.or(file.page_users).as_deref())?,
             demo: args.demo.or(file.demo).unwrap_or_default(),
+            limits: limits::merge(&args.limits, &file.limits),
         })
     }
 }
@@ -358,6 +380,8 @@ mod tests {
                 "[push]\nallow_networks = ['127.0.0.1/99']",
                 "push.allow_networks",
             ),
+            ("trusted_proxies = ['127.0.0.1']", "trusted_proxies"),
+            ("trusted_proxies = ['proxy.example/8']", "trusted_proxies"),
             ("[push]\nhosts = ['https://push.example.org']", "push.hosts"),
         ] {
             let error = merged(SettingsArgs::default(), toml).unwrap_err();

@@ -1,8 +1,8 @@
 //! A page, or the back end on its behalf, hands over a subscription.
 
-use tidings_webpush::{AdmissionError, ContentEncoding, Subscription};
+use tidings_webpush::{AdmissionError, ContentEncoding, PushResource, Subscription};
 
-use crate::application::{Application, PageUsers};
+use crate::application::{Application, ApplicationId, PageUsers};
 use crate::application_server::ApplicationServer;
 use crate::attributes::Attributes;
 use crate::id::{SubscriptionId, VapidKeyId};
@@ -136,6 +136,16 @@ impl ApplicationServer {
             token,
             created,
         })
+    }
+
+    /// Whether registering this push resource would make no new subscription.
+    pub async fn knows(
+        &self,
+        application: ApplicationId,
+        push_resource: &PushResource,
+    ) -> Result<bool, StoreError> {
+        let endpoint = self.parts.macs.endpoint(application, push_resource);
+        self.parts.store.knows_endpoint(application, endpoint).await
     }
 
     /// The key that was named, if it is in use, else the active one.

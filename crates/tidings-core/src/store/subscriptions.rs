@@ -79,6 +79,13 @@ pub trait SubscriptionStore: Send + Sync {
     /// every registration that returned before.
     async fn register(&self, new: NewSubscription) -> Result<Registration, StoreError>;
 
+    /// Whether a subscription with this endpoint is kept, in any state.
+    async fn knows_endpoint(
+        &self,
+        app: ApplicationId,
+        endpoint: EndpointHash,
+    ) -> Result<bool, StoreError>;
+
     /// One subscription, in any state.
     async fn subscription(
         &self,

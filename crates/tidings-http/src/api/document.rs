@@ -7,7 +7,7 @@ use utoipa::openapi::{Components, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa::{PartialSchema as _, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::api::{back_end_routes, open_routes, page_routes};
+use crate::api::{back_end_routes, open_routes, page_routes, static_routes};
 use crate::problem::document::{InputError, Problem};
 
 const INTRODUCTION: &str = "The API of a Tidings server, for pages and for back ends.\n\n\
@@ -46,6 +46,7 @@ fn generated() -> OpenApi {
         .merge(page_routes())
         .merge(back_end_routes())
         .merge(open_routes())
+        .merge(static_routes())
         .into_openapi()
 }
 
@@ -110,7 +111,21 @@ fn complete(document: &mut Value) {
     }
 }
 
+/// The operations that may be asked without end.
+const UNLIMITED: &[&str] = &["alive", "describe"];
+
+fn rate_limit_headers() -> Value {
+    let header = |description: &str, kind: &str| json!({"description": description, "schema": {"type": kind}});
+    json!({
+        "Retry-After": header("How many seconds to wait", "integer"),
+        "RateLimit": header("What is left of each limit, and when there will be more", "string"),
+        "RateLimit-Policy": header("How much each limit allows, and in how many seconds", "string"),
+    })
+}
+
 fn complete_operation(operation: &mut Map<String, Value>) {
+    let operation_id = operation.get("operationId").and_then(Value::as_str);
+    let operation_id = operation_id.map(ToOwned::to_owned);
     let is_for_back_ends = operation
         .get("security")
         .and_then(Value::as_array)
@@ -142,6 +157,12 @@ fn complete_operation(operation: &mut Map<String, Value>) {
             "403".into(),
             json!({"description": "The token does not have the scope that this needs"}),
         );
+    }
+    if !operation_id.is_some_and(|id| UNLIMITED.contains(&id.as_str())) {
+        let limited = responses
+            .entry("429")
+            .or_insert_with(|| json!({"description": "Too many requests"}));
+        insert(limited, "", "headers", rate_limit_headers());
     }
     responses.insert(
         "default".into(),

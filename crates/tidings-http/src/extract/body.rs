@@ -23,6 +23,9 @@ pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How much of a body that is too large is read and thrown away.
 const MAX_DISCARDED_BYTES: usize = 16 * 1024 * 1024;
 
+/// The most lists and objects inside of each other. The parser's own limit is 128.
+const MAX_DEPTH: usize = 32;
+
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -171,6 +174,11 @@ fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
             "There is no body. Send JSON.".to_owned(),
         ));
     }
+    if depth(text) > MAX_DEPTH {
+        return Err(ApiError::InvalidJson(format!(
+            "Lists and objects are nested more than {MAX_DEPTH} deep. Send flatter JSON."
+        )));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = pointer(error.path());
@@ -178,6 +186,26 @@ fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
     })?;
     deserializer.end().map_err(|error| refusal("", &error))?;
     Ok(value)
+}
+
+/// How deep lists and objects are nested, whether they match or not.
+fn depth(text: &[u8]) -> usize {
+    let (mut depth, mut deepest): (usize, usize) = (0, 0);
+    let (mut in_string, mut is_escaped) = (false, false);
+    for octet in text {
+        match octet {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 fn refusal(pointer: &str, error: &serde_json::Error) -> ApiError {
@@ -249,6 +277,30 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+
+    #[test]
+    fn depth_counts_what_is_open_outside_of_strings() {
+        for (text, expected) in [
+            ("1", 0),
+            ("[]", 1),
+            ("{\"a\": [{}, [], [[1]]]}", 4),
+            ("[\"[[[[\", []]", 2),
+            (r#"["\"[[[", []]"#, 2),
+            (r#"["\\", [[]]]"#, 3),
+            ("[[[", 3),
+            ("]]][", 1),
+        ] {
+            assert_eq!(depth(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn json_is_32_deep_at_most() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(parse::<serde_json::Value>(nested(32).as_bytes()).is_ok());
+        let refused = parse::<serde_json::Value>(nested(33).as_bytes());
+        assert!(matches!(refused, Err(ApiError::InvalidJson(what)) if what.contains("32 deep")));
+    }
 
     #[test]
     fn a_pointer_escapes_what_rfc_6901_escapes() {

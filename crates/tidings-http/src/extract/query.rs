@@ -16,6 +16,9 @@ const DEFAULT_LIMIT: u16 = 50;
 /// How many entries a list has at most.
 const MAX_LIMIT: u16 = 100;
 
+/// How many parameters a query has at most: more than any list knows.
+const MAX_PARAMETERS: usize = 16;
+
 /// The query as a value.
 pub(crate) struct Query<T>(pub(crate) T);
 
@@ -26,7 +29,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
         let query = parts.uri.query().unwrap_or_default();
         let pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes())
             .into_owned()
+            .take(MAX_PARAMETERS + 1)
             .collect();
+        if let Some((name, _)) = pairs.get(MAX_PARAMETERS) {
+            let what = format!("is one too many: a query has at most {MAX_PARAMETERS}");
+            return Err(ApiError::query(name, what));
+        }
         if let Some(name) = first_repeated(&pairs) {
             return Err(ApiError::query(name, "is given twice: give it once"));
         }

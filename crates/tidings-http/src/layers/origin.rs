@@ -42,7 +42,9 @@ pub(crate) async fn check(State(state): State<AppState>, request: Request, next:
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(
             ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("etag, retry-after, x-request-id"),
+            HeaderValue::from_static(
+                "etag, ratelimit, ratelimit-policy, retry-after, x-request-id",
+            ),
         );
     }
     with_vary(response)

@@ -97,6 +97,8 @@ problem_types! {
     PayloadTooLarge = UNPROCESSABLE_ENTITY, "payload-too-large", "The message does not fit";
     /// The idempotency key was used with another body.
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The idempotency key was used before";
+    /// More was asked than is answered in this time.
+    RateLimited = TOO_MANY_REQUESTS, "rate-limited", "Too many requests";
     /// The last test notification was just sent.
     TestTooSoon = TOO_MANY_REQUESTS, "test-too-soon", "Too soon for another test";
     /// A fault in the server.

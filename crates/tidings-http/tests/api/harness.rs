@@ -1,9 +1,11 @@
 //! A server without sockets, and calls to it.
 
 use std::fmt::{self, Write as _};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,11 +19,14 @@ use tidings_core::application::{
     Application, ApplicationId, ApplicationName, Applications, PageOrigin, PageUsers,
 };
 use tidings_core::application_server::{ApplicationServer, Parts};
+use tidings_core::clock::Clock as _;
 use tidings_core::mac::{MacSecrets, Macs};
 use tidings_core::queue::WakePlanner;
 use tidings_core::sealing::{Sealer, SealingKey};
 use tidings_core::store::SetupStore as _;
-use tidings_http::{AdminToken, RouterParts, router};
+use tidings_http::{
+    AdminToken, PeerAddress, RateLimitSettings, RateLimits, RouterParts, TrustedProxies, router,
+};
 use tidings_store_sqlite::{Options, SqliteStore};
 use tidings_testkit::{FixedClock, SeededRandomness};
 use tidings_webpush::{Admission, UserAgentKeys, VapidKey};
@@ -57,6 +62,9 @@ pub(crate) struct Setup {
     pub(crate) demo: bool,
     pub(crate) with_vapid_key: bool,
     pub(crate) two_applications: bool,
+    pub(crate) public_url: &'static str,
+    pub(crate) rate_limits: RateLimitSettings,
+    pub(crate) trusted_proxies: &'static [&'static str],
 }
 
 impl Default for Setup {
@@ -66,6 +74,9 @@ impl Default for Setup {
             demo: true,
             with_vapid_key: true,
             two_applications: false,
+            public_url: "https://push.example.org",
+            rate_limits: RateLimitSettings::default(),
+            trusted_proxies: &[],
         }
     }
 }
@@ -100,7 +111,7 @@ impl Harness {
             macs: macs.clone(),
             admission: Arc::new(Admission::new()),
             applications: applications(&setup, directory.path()),
-            public_url: Url::parse("https://push.example.org").unwrap(),
+            public_url: Url::parse(setup.public_url).unwrap(),
             planner: messages_accepted.clone(),
         }));
         if setup.with_vapid_key {
@@ -114,6 +125,10 @@ impl Harness {
             server: server.clone(),
             admin_token: AdminToken::parse(ADMIN_TOKEN).unwrap(),
             randomness: randomness.clone(),
+            rate_limits: Arc::new(rate_limits(&setup, clock.clone())),
+            trusted_proxies: TrustedProxies::new(
+                setup.trusted_proxies.iter().map(|it| it.parse().unwrap()),
+            ),
             demo: setup.demo,
         });
         Self {
@@ -222,6 +237,15 @@ fn application(setup: &Setup) -> Application {
     }
 }
 
+/// Limits whose time passes when the harness's clock is moved.
+fn rate_limits(setup: &Setup, clock: Arc<FixedClock>) -> RateLimits {
+    let since_start = move || {
+        let milliseconds = clock.now().as_millis() - FixedClock::START.as_millis();
+        Duration::from_millis(u64::try_from(milliseconds).unwrap())
+    };
+    RateLimits::with_time(setup.rate_limits, Arc::new(since_start))
+}
+
 #[derive(Default)]
 struct MessagesAccepted(AtomicU64);
 
@@ -263,6 +287,14 @@ impl Call {
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.builder = self.builder.header(name, value);
+        self
+    }
+
+    /// As if it came over a connection from this address.
+    pub(crate) fn coming_from(mut self, address: &str) -> Self {
+        let address: IpAddr = address.parse().unwrap();
+        let peer = PeerAddress::new(SocketAddr::new(address, 4711));
+        self.builder = self.builder.extension(peer);
         self
     }
 

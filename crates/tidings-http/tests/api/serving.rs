@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tidings_http::{ServeLimits, serve};
+use tidings_http::{ServeLimits, TrustedProxies, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -13,7 +13,7 @@ use crate::harness::Harness;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-struct Served {
+pub(crate) struct Served {
     address: SocketAddr,
     shutdown: CancellationToken,
     ended: JoinHandle<()>,
@@ -21,7 +21,7 @@ struct Served {
 }
 
 impl Served {
-    async fn with(change: impl FnOnce(&mut ServeLimits)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut ServeLimits)) -> Self {
         let harness = Harness::new().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -42,11 +42,11 @@ impl Served {
         }
     }
 
-    async fn connect(&self) -> TcpStream {
+    pub(crate) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    async fn ends(self) {
+    pub(crate) async fn ends(self) {
         tokio::time::timeout(DEADLINE, self.ended)
             .await
             .unwrap()
@@ -55,7 +55,7 @@ impl Served {
 }
 
 /// What the server says until it closes the connection.
-async fn read_all(stream: &mut TcpStream) -> String {
+pub(crate) async fn read_all(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     // A reset after the answer ends it as well.
     let _ = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut text))
@@ -65,7 +65,7 @@ async fn read_all(stream: &mut TcpStream) -> String {
 }
 
 /// Reads until `end` has come.
-async fn read_until(stream: &mut TcpStream, end: &str) -> String {
+pub(crate) async fn read_until(stream: &mut TcpStream, end: &str) -> String {
     let mut text = String::new();
     while !text.contains(end) {
         let mut chunk = [0; 1024];
@@ -79,7 +79,7 @@ async fn read_until(stream: &mut TcpStream, end: &str) -> String {
     text
 }
 
-const GET_HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+pub(crate) const GET_HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
 
 #[tokio::test]
 async fn shutting_down_ends_idle_connections_and_returns() {
@@ -155,6 +155,48 @@ async fn connections_over_the_limit_wait() {
     assert!(early.is_err(), "it was served beside the first");
     drop(first);
     read_until(&mut second, "\"ok\"}").await;
+}
+
+#[tokio::test]
+async fn one_address_does_not_hold_all_connections() {
+    let served = Served::with(|limits| limits.connections_per_address = 2).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut stream = served.connect().await;
+        stream.write_all(GET_HEALTH).await.unwrap();
+        read_until(&mut stream, "\"ok\"}").await;
+        held.push(stream);
+    }
+    assert_eq!(read_all(&mut served.connect().await).await, "");
+    held.pop();
+    // The server finds out when it next looks at that connection.
+    let served_again = async {
+        loop {
+            let mut stream = served.connect().await;
+            let asked = stream.write_all(GET_HEALTH).await;
+            let mut octet = [0];
+            if asked.is_ok() && stream.read(&mut octet).await.is_ok_and(|count| count == 1) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, served_again).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_is_not_counted_may_hold_more_connections() {
+    let served = Served::with(|limits| {
+        limits.connections_per_address = 1;
+        limits.uncounted = TrustedProxies::new(["127.0.0.0/8".parse().unwrap()]);
+    })
+    .await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut stream = served.connect().await;
+        stream.write_all(GET_HEALTH).await.unwrap();
+        read_until(&mut stream, "\"ok\"}").await;
+        held.push(stream);
+    }
 }
 
 #[tokio::test]

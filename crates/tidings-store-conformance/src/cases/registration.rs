@@ -250,6 +250,19 @@ pub(crate) async fn one_that_came_back_is_not_swept<H: Harness>(world: World<H>)
     assert_eq!(world.state_of(&before).await, SubscriptionState::Active);
 }
 
+pub(crate) async fn a_registered_endpoint_is_known_in_any_state<H: Harness>(mut world: World<H>) {
+    let (other, _) = world.add_application().await;
+    let new = world.entities.new_subscription(world.key);
+    let hash = new.endpoint_hash;
+    let knows = async |app| world.store().knows_endpoint(app, hash).await.unwrap();
+    assert!(!knows(ApplicationId::DEFAULT).await);
+    let record = world.register(new).await;
+    assert!(knows(ApplicationId::DEFAULT).await);
+    assert!(!knows(other).await, "another application");
+    world.end(&record).await;
+    assert!(knows(ApplicationId::DEFAULT).await);
+}
+
 pub(crate) async fn two_applications_may_know_one_endpoint<H: Harness>(mut world: World<H>) {
     let (other, key) = world.add_application().await;
     let (ours, subscription) = subscribe(&world, SubscriptionChange::default()).await;

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use anyhow::{Context as _, Result};
 use tidings_core::application::PageUsers;
-use tidings_http::AdminToken;
+use tidings_http::{AdminToken, RateLimitSettings, TrustedProxies};
 use tidings_sandbox::{RunningSandbox, Sandbox, SandboxOptions};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<()> {
         listen: args.listen,
         data_dir: data.path().to_owned(),
         public_url: None,
+        trusted_proxies: TrustedProxies::default(),
         sealing_key: None,
         admin_token: Some(AdminToken::parse(&token)?),
         vapid_key: None,
@@ -44,6 +45,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<()> {
         cors_origins: Vec::new(),
         page_users: PageUsers::Trusted,
         demo: true,
+        limits: RateLimitSettings::default(),
     })
     .await?;
     let demo = Demo {

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
+use crate::settings::limits::LimitTable;
+
 /// What may stand in the file. Unknown keys are errors.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
@@ -17,6 +19,7 @@ pub(super) struct SettingsFile {
     pub(super) database_url: Option<String>,
     pub(super) nats_url: Option<String>,
     pub(super) public_url: Option<String>,
+    pub(super) trusted_proxies: Option<Vec<String>>,
     pub(super) sealing_key: Option<String>,
     pub(super) sealing_key_file: Option<PathBuf>,
     pub(super) admin_token: Option<String>,
@@ -28,6 +31,8 @@ pub(super) struct SettingsFile {
     pub(super) cors_origins: Option<Vec<String>>,
     pub(super) page_users: Option<String>,
     pub(super) demo: Option<bool>,
+    #[serde(default)]
+    pub(super) limits: LimitTable,
 }
 
 #[derive(Deserialize, Default)]

@@ -2,13 +2,16 @@
 
 use axum::extract::State;
 use http::StatusCode;
-use tidings_core::application_server::Said;
+use tidings_core::application::Application;
+use tidings_core::application_server::{RegistrationRequest, Said};
 
 use crate::api::v1::registration::{RegisteredView, RegistrationBody};
 use crate::extract::body::Json;
 use crate::extract::object::Object;
 use crate::extract::path::App;
 use crate::problem::ApiError;
+use crate::rate_limits::account::{Account, Counted};
+use crate::rate_limits::bucket::Standing;
 use crate::state::AppState;
 
 /// Registers a browser's subscription. The same endpoint with the same keys again updates it and
@@ -26,22 +29,70 @@ use crate::state::AppState;
         (status = 403, description = "`user` was not proved, or the page's origin may not call"),
         (status = 409, description = "The endpoint is registered with other keys"),
         (status = 422, description = "A member is wrong, or the endpoint may not be sent to"),
+        (status = 429, description = "Too many requests, or too many new subscriptions, from this address"),
     ),
 )]
 pub(crate) async fn register(
     State(state): State<AppState>,
     App(application): App,
+    Counted(account): Counted,
     Json(Object(body)): Json<Object<RegistrationBody>>,
 ) -> Result<(StatusCode, Json<RegisteredView>), ApiError> {
     let request = body.into_request(Said::ByPage)?;
+    let counted = count_as_new(&state, account.as_ref(), &application, &request).await?;
     let registered = state
         .server()
         .register_subscription(&application, request)
-        .await?;
+        .await;
+    if let Some(counted) = counted {
+        counted.settle(&state, registered.as_ref().is_ok_and(|it| it.created));
+    }
+    let registered = registered?;
     let status = if registered.created {
         StatusCode::CREATED
     } else {
         StatusCode::OK
     };
     Ok((status, Json(RegisteredView::new(&registered))))
+}
+
+/// A subscription that is counted as new before it is registered: of two at once, two count.
+struct CountedAsNew<'a> {
+    account: &'a Account,
+    left: Standing,
+}
+
+/// `None` where nothing is counted: there is no limit, or it is reached and the subscription is
+/// known. Who has subscribed can always say so again.
+async fn count_as_new<'a>(
+    state: &AppState,
+    account: Option<&'a Account>,
+    application: &Application,
+    request: &RegistrationRequest,
+) -> Result<Option<CountedAsNew<'a>>, ApiError> {
+    let Some(account) = account else {
+        return Ok(None);
+    };
+    match state.rate_limits().take_new_subscription(account.network()) {
+        Ok(left) => Ok(left.map(|left| CountedAsNew { account, left })),
+        Err(exceeded) => {
+            let resource = &request.subscription.push_resource;
+            if state.server().knows(application.id, resource).await? {
+                return Ok(None);
+            }
+            account.enter(Err(exceeded))?;
+            Ok(None)
+        }
+    }
+}
+
+impl CountedAsNew<'_> {
+    fn settle(self, state: &AppState, is_new: bool) {
+        if is_new {
+            self.account.note(self.left);
+        } else {
+            let network = self.account.network();
+            state.rate_limits().give_back_new_subscription(network);
+        }
+    }
 }
