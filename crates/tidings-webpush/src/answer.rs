@@ -51,6 +51,24 @@ pub enum Answer {
 /// `body` may be cut; the first 4 KiB are more than enough. Redirects are not to be followed:
 /// they come out as [`Answer::Unwell`].
 ///
+/// # Example
+///
+/// ```
+/// use std::time::{Duration, UNIX_EPOCH};
+///
+/// use http::{HeaderMap, HeaderValue, StatusCode, header::RETRY_AFTER};
+/// use tidings_webpush::{Answer, PushService, interpret};
+///
+/// let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+/// let interpret = |status, headers| interpret(PushService::Fcm, status, &headers, b"", now);
+///
+/// let wait = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("120"))]);
+/// let retry_after = Some(Duration::from_secs(120));
+/// let busy = interpret(StatusCode::TOO_MANY_REQUESTS, wait);
+/// assert_eq!(busy, Answer::SlowDown { retry_after });
+/// assert_eq!(interpret(StatusCode::GONE, HeaderMap::new()), Answer::Gone);
+/// ```
+///
 /// Spec: RFC 8030 §5, §7 and §8.4.
 pub fn interpret(
     service: PushService,

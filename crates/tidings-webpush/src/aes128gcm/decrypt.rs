@@ -13,6 +13,11 @@ use crate::{PublicKeyError, UserAgentKeys, UserAgentPublicKey};
 const MIN_RECORD_SIZE: u32 = 18;
 
 /// Opens the body of a push message as a strict user agent does: one record, delimiter `0x02`.
+/// The inverse of [`encrypt`](crate::encrypt()), where there is an example.
+///
+/// # Errors
+///
+/// If a user agent would throw the body away; [`DecryptError::stage`] says how far it came.
 ///
 /// Spec: RFC 8291 §4, RFC 8188 §2.
 pub fn decrypt(keys: &UserAgentKeys, body: &[u8]) -> Result<Vec<u8>, DecryptError> {

@@ -23,7 +23,36 @@ const PADDING_LIMITS: PaddingLimits = PaddingLimits {
 /// Encrypts one message for one user agent: the body of a push message in `aes128gcm`.
 ///
 /// `keys` gives the sender's half of the key agreement ([`FreshKeyPair`](crate::FreshKeyPair)
-/// outside tests), `randomness` the salt.
+/// outside tests), `randomness` the salt. At most [`MAX_PLAINTEXT_BYTES`] octets of plaintext.
+///
+/// # Errors
+///
+/// If the plaintext is too long (the error says by how much), or the key agreement fails.
+///
+/// # Example
+///
+/// What is encrypted for a user agent, it [`decrypt`](crate::decrypt())s.
+///
+/// ```
+/// use tidings_webpush::{
+///     FreshKeyPair, Padding, SystemRandomness, UserAgentKeys, decrypt, encrypt,
+/// };
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let user_agent = UserAgentKeys::generate(&SystemRandomness)?;
+/// let body = encrypt(
+///     user_agent.public_key(),
+///     user_agent.auth(),
+///     b"Your parcel is here",
+///     Padding::None,
+///     &FreshKeyPair,
+///     &SystemRandomness,
+/// )?;
+/// assert_eq!(body.len(), 19 + 103);
+/// assert_eq!(decrypt(&user_agent, &body)?, b"Your parcel is here");
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// Spec: RFC 8291 §3 and §4, RFC 8188 §2.
 pub fn encrypt(

@@ -6,7 +6,11 @@ use crate::key_agreement::shared_secret;
 use crate::{DecryptError, UserAgentKeys};
 
 /// Opens the body of a push message in `aesgcm` as old user agents do, whatever the number of
-/// records.
+/// records. The inverse of [`encrypt`](super::encrypt()), where there is an example.
+///
+/// # Errors
+///
+/// If a user agent would throw the body away; [`DecryptError::stage`] says how far it came.
 ///
 /// Spec: draft-ietf-webpush-encryption-04 §3, draft-ietf-httpbis-encryption-encoding-03 §2.
 pub fn decrypt(

@@ -22,6 +22,36 @@ const PADDING_LIMITS: PaddingLimits = PaddingLimits {
 /// `keys` gives the sender's half of the key agreement ([`FreshKeyPair`](crate::FreshKeyPair)
 /// outside tests), `randomness` the salt. At most [`MAX_PLAINTEXT_BYTES`] octets of plaintext.
 ///
+/// # Errors
+///
+/// If the plaintext is too long (the error says by how much), or the key agreement fails.
+///
+/// # Example
+///
+/// Salt and sender's key travel in headers, and the user agent reads them from there.
+///
+/// ```
+/// use tidings_webpush::{FreshKeyPair, Padding, SystemRandomness, UserAgentKeys, aesgcm};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let user_agent = UserAgentKeys::generate(&SystemRandomness)?;
+/// let payload = aesgcm::encrypt(
+///     user_agent.public_key(),
+///     user_agent.auth(),
+///     b"Your parcel is here",
+///     Padding::None,
+///     &FreshKeyPair,
+///     &SystemRandomness,
+/// )?;
+/// let encryption = payload.encryption().ok_or("no Encryption")?;
+/// let crypto_key = payload.crypto_key().ok_or("no Crypto-Key")?;
+/// let parameters = aesgcm::Parameters::parse(encryption, crypto_key)?;
+/// let plaintext = aesgcm::decrypt(&user_agent, &parameters, payload.body())?;
+/// assert_eq!(plaintext, b"Your parcel is here");
+/// # Ok(())
+/// # }
+/// ```
+///
 /// Spec: draft-ietf-webpush-encryption-04 §3 and §4.
 pub fn encrypt(
     subscription_key: &UserAgentPublicKey,

@@ -80,7 +80,12 @@ impl VapidKey {
     ///
     /// `audience_origin` is [`PushResource::origin`](crate::PushResource::origin). Push services
     /// refuse a token that expires more than 24 hours after they get it. Sign once and reuse the
-    /// token for hours, as [`TokenCache`](crate::TokenCache) does.
+    /// token for hours, as [`TokenCache`](crate::TokenCache) does. The inverse is
+    /// [`verify::request`](crate::verify::request), where there is an example.
+    ///
+    /// # Errors
+    ///
+    /// If the expiry is no instant that a token can name, or the signature cannot be made.
     ///
     /// Spec: RFC 8292 §2.
     pub fn sign(

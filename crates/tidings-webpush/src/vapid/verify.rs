@@ -40,6 +40,33 @@ pub struct Verified {
 /// `audience_origin` is the push service's own origin. Restricting a subscription to one key
 /// (RFC 8292 §4) is the caller's part: compare [`Verified::public_key`].
 ///
+/// # Errors
+///
+/// If a push service would refuse the request; the error says what the sender must change.
+///
+/// # Example
+///
+/// ```
+/// use std::time::{Duration, UNIX_EPOCH};
+///
+/// use http::{HeaderMap, header::AUTHORIZATION};
+/// use tidings_webpush::{VapidKey, verify};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+/// let key = VapidKey::generate()?;
+/// let token = key.sign("https://push.example.net", None, now + Duration::from_hours(12))?;
+///
+/// let headers = HeaderMap::from_iter([(AUTHORIZATION, token.authorization())]);
+/// let verified = verify::request(&headers, "https://push.example.net", now)?;
+/// assert_eq!(verified.public_key, *key.public_key());
+///
+/// // The token is good for one push service, and for no other.
+/// assert!(verify::request(&headers, "https://other.example.net", now).is_err());
+/// # Ok(())
+/// # }
+/// ```
+///
 /// Spec: RFC 8292 §2 and §3, draft-ietf-webpush-vapid-01 §3 and §4.
 pub fn request(
     headers: &HeaderMap,
