@@ -18,6 +18,8 @@ pub(crate) enum Refusal {
     RepeatedHeader { name: &'static str },
     #[error("TTL: {0}")]
     Ttl(#[source] TtlError),
+    #[error("TTL: it must not be negative")]
+    NegativeTtl,
     #[error("TTL: it must be 1 or more")]
     TtlZero,
     #[error("TTL 0 goes with X-WNS-Cache-Policy: no-cache, and any other TTL without")]
@@ -54,6 +56,7 @@ impl Refusal {
             Self::Gone => StatusCode::GONE,
             Self::RepeatedHeader { .. }
             | Self::Ttl(_)
+            | Self::NegativeTtl
             | Self::TtlZero
             | Self::CachePolicy
             | Self::Chunked
@@ -75,7 +78,7 @@ impl Refusal {
                 "https://www.rfc-editor.org/rfc/rfc8030#section-7.3"
             }
             Self::UnknownMessage => "https://www.rfc-editor.org/rfc/rfc8030#section-6.2",
-            Self::Ttl(_) | Self::TtlZero | Self::CachePolicy => {
+            Self::Ttl(_) | Self::NegativeTtl | Self::TtlZero | Self::CachePolicy => {
                 "https://www.rfc-editor.org/rfc/rfc8030#section-5.2"
             }
             Self::Urgency(_) => "https://www.rfc-editor.org/rfc/rfc8030#section-5.3",

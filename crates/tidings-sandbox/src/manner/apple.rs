@@ -18,9 +18,10 @@ pub(super) fn accepted(id: Uuid) -> Response {
 
 pub(super) fn refused(refusal: &Refusal, id: Uuid) -> Response {
     let (status, reason) = match refusal {
-        Refusal::Ttl(_) | Refusal::TtlZero | Refusal::RepeatedHeader { name: "TTL" } => {
-            (StatusCode::BAD_REQUEST, "BadTtl")
-        }
+        Refusal::Ttl(_)
+        | Refusal::NegativeTtl
+        | Refusal::TtlZero
+        | Refusal::RepeatedHeader { name: "TTL" } => (StatusCode::BAD_REQUEST, "BadTtl"),
         Refusal::Urgency(_) | Refusal::RepeatedHeader { name: "Urgency" } => {
             (StatusCode::BAD_REQUEST, "BadUrgency")
         }

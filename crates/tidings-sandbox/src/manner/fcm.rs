@@ -26,7 +26,7 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
         }
         Refusal::Vapid(_) => (StatusCode::FORBIDDEN, BAD_TOKEN).into_response(),
         Refusal::OtherKey => (StatusCode::FORBIDDEN, OTHER_KEY).into_response(),
-        Refusal::Ttl(_) => {
+        Refusal::Ttl(_) | Refusal::NegativeTtl => {
             (StatusCode::BAD_REQUEST, format!("InvalidTtl: {refusal}\n")).into_response()
         }
         _ if refusal.status() == StatusCode::BAD_REQUEST => {

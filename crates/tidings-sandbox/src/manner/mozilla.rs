@@ -51,6 +51,8 @@ fn errno(refusal: &Refusal) -> Option<u16> {
         Refusal::Gone => Some(106),
         Refusal::Ttl(_) | Refusal::TtlZero | Refusal::CachePolicy => Some(111),
         Refusal::Topic(_) => Some(113),
+        // Its documents say 112; this is what it does.
+        Refusal::NegativeTtl => Some(114),
         Refusal::Encryption(_) => Some(110),
         Refusal::TooLarge { .. } => Some(104),
         Refusal::Vapid(_) | Refusal::OtherKey | Refusal::NoContact | Refusal::Contact(_) => {

@@ -81,7 +81,11 @@ impl PushRequest {
         if personality == Personality::Wns && headers.contains_key(TRANSFER_ENCODING) {
             return Err(Refusal::Chunked);
         }
-        let ttl = Ttl::parse_header(octets(single(headers, "TTL")?)).map_err(Refusal::Ttl)?;
+        let ttl = octets(single(headers, "TTL")?);
+        if ttl.is_some_and(is_negative) {
+            return Err(Refusal::NegativeTtl);
+        }
+        let ttl = Ttl::parse_header(ttl).map_err(Refusal::Ttl)?;
         check_ttl(headers, ttl, personality)?;
         let urgency =
             Urgency::parse_header(octets(single(headers, "Urgency")?)).map_err(Refusal::Urgency)?;
@@ -123,6 +127,12 @@ fn check_ttl(headers: &HeaderMap, ttl: Ttl, personality: Personality) -> Result<
         }
         _ => Ok(()),
     }
+}
+
+/// A number for Mozilla, which has an error of its own for it.
+fn is_negative(ttl: &[u8]) -> bool {
+    ttl.strip_prefix(b"-")
+        .is_some_and(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
 }
 
 /// The only value of a header.

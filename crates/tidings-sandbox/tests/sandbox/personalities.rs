@@ -164,6 +164,8 @@ async fn ttl_urgency_and_topic_are_judged_by_the_rules_of_each() {
     const CASES: &[(Personality, Headers, u16, &str)] = &[
         (Fcm, &[], 400, "InvalidTtl"),
         (Mozilla, &[], 400, "\"errno\":111"),
+        (Mozilla, &[("TTL", "-1")], 400, "\"errno\":114"),
+        (Mozilla, &[("TTL", "soon")], 400, "\"errno\":111"),
         (Apple, &[], 400, r#"{"reason":"BadTtl"}"#),
         (Wns, &[], 400, "TTL"),
         (Plain, &[], 400, "TTL"),
@@ -277,6 +279,69 @@ async fn an_ended_subscription_is_gone_in_the_manner_of_each() {
         assert_eq!(answer.status, status, "{personality}");
         assert!(answer.text().contains(words), "{}", answer.text());
         assert_eq!(answer.meaning(played.personality), Meaning::Gone);
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_nobody_has_is_answered_in_the_manner_of_each() {
+    for personality in Personality::ALL {
+        let played = Played::new(personality).await;
+        let request = Request::post("/wpush/v2/nobody-has-this")
+            .header("TTL", "60")
+            .header("Authorization", &played.authorization)
+            .body(Full::default());
+        let answer = send(played.setup.origin(), request.unwrap()).await;
+        let words = match personality {
+            Personality::Fcm => {
+                "A valid push subscription endpoint should be specified in the URL as such: \
+                 https://fcm.googleapis.com/wp/"
+            }
+            Personality::Mozilla => "\"errno\":102",
+            Personality::Apple => "\"reason\":",
+            Personality::Plain => "no subscription has this endpoint",
+            _ => "",
+        };
+        assert_eq!(answer.status, 404, "{personality}");
+        assert!(answer.text().contains(words), "{}", answer.text());
+        assert_eq!(answer.body.is_empty(), personality == Personality::Wns);
+        assert_eq!(answer.meaning(personality), Meaning::Gone);
+    }
+}
+
+#[tokio::test]
+async fn a_long_ttl_is_cut_and_mozilla_says_so() {
+    const DAY_S: u32 = 24 * 60 * 60;
+    for personality in Personality::ALL {
+        let played = Played::new(personality).await;
+        let answer = played.post(&[("TTL", "99999999")], "").await;
+        assert_eq!(answer.status, 201, "{personality}");
+        // RFC 8030 §5.2: the TTL of the answer is the one that was granted.
+        if matches!(personality, Personality::Mozilla | Personality::Plain) {
+            assert_eq!(answer.header("ttl"), (30 * DAY_S).to_string());
+        } else {
+            assert!(!answer.headers.contains_key("ttl"), "{personality}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn wns_takes_no_chunked_body() {
+    for personality in Personality::ALL {
+        let played = Played::new(personality).await;
+        let headers = [
+            ("TTL", "60"),
+            ("Content-Encoding", "aes128gcm"),
+            ("Transfer-Encoding", "chunked"),
+        ];
+        let answer = played
+            .post(&headers, seal(&played.subscription, b"hello"))
+            .await;
+        let is_taken = personality != Personality::Wns;
+        assert_eq!(answer.status == 201, is_taken, "{personality}: {answer:?}");
+        if !is_taken {
+            assert_eq!(answer.status, 400);
+            assert_eq!(answer.meaning(personality), Meaning::MessageRefused);
+        }
     }
 }
 
