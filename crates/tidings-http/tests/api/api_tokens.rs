@@ -339,6 +339,24 @@ async fn uses_that_could_not_be_written_are_not_lost() {
 }
 
 #[tokio::test]
+async fn a_token_that_ended_stays_in_the_list_for_30_days() {
+    let harness = Harness::new().await;
+    let made = make(&harness, &["messages:read"], json!({"expires_in": "1h"})).await;
+    let kind = async || {
+        let call = Call::get("/v1/messages").bearer(made["token"].as_str().unwrap());
+        text(&harness.send(call).await.json()["type"])
+    };
+    harness.clock.advance(Duration::from_hours(1 + 30 * 24));
+    assert_eq!(harness.server.forget_api_tokens().await.unwrap(), 0);
+    assert_eq!(kind().await, "urn:tidings:problem:token-expired");
+    harness.clock.advance(Duration::from_millis(1));
+    assert_eq!(harness.server.forget_api_tokens().await.unwrap(), 1);
+    assert_eq!(kind().await, "urn:tidings:problem:unauthorized");
+    let list = harness.send(Call::get("/v1/api-tokens").admin()).await;
+    assert_eq!(list.json()["items"], json!([]));
+}
+
+#[tokio::test]
 async fn the_text_of_a_token_is_not_kept() {
     let harness = Harness::new().await;
     let made = make(&harness, &["admin"], json!({})).await;
