@@ -198,4 +198,94 @@ mod tests {
         };
         assert!(!is_open);
     }
+
+    /// A connection, and the push service at its other end.
+    async fn connected() -> (
+        Http2Connection,
+        h2::server::Connection<tokio::io::DuplexStream, Bytes>,
+    ) {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (tasks, limits) = (TaskTracker::new(), Limits::default());
+        let opened = Http2Connection::open(near, &limits, &tasks, || {});
+        let (opened, served) = join(opened, h2::server::handshake(far)).await;
+        (opened.unwrap(), served.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_body_without_end_is_cut() {
+        let (connection, mut server) = connected().await;
+        let serve = async {
+            let (_request, mut respond) = server.accept().await.unwrap().unwrap();
+            let head = Response::builder().status(500).body(()).unwrap();
+            let mut body = respond.send_response(head, false).unwrap();
+            let send = async {
+                loop {
+                    body.reserve_capacity(16_384);
+                    let room = std::future::poll_fn(|context| body.poll_capacity(context)).await;
+                    let Some(Ok(room)) = room else { return };
+                    if body.send_data(vec![b'y'; room].into(), false).is_err() {
+                        return;
+                    }
+                }
+            };
+            tokio::select! {
+                () = send => {}
+                _ = server.accept() => {}
+            }
+        };
+        let (answer, ()) = join(connection.post(request()), serve).await;
+        assert_eq!(answer.unwrap().body().len(), Limits::default().body_bytes);
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_too_large_is_no_answer() {
+        let (connection, mut server) = connected().await;
+        let serve = async {
+            while let Some(Ok((_request, mut respond))) = server.accept().await {
+                let mut head = Response::builder().status(201);
+                for number in 0..2000 {
+                    head = head.header(format!("x-{number}"), "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyy");
+                }
+                let _ = respond.send_response(head.body(()).unwrap(), true);
+            }
+        };
+        let mut asked = std::pin::pin!(connection.post(request()));
+        let answer = tokio::select! {
+            answer = &mut asked => answer,
+            // Such a head may end the whole connection.
+            () = serve => asked.await,
+        };
+        assert!(
+            matches!(answer, Err(TransportError::Broken(_))),
+            "{answer:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn resets_fail_their_own_request_only() {
+        let (connection, mut server) = connected().await;
+        let serve = async {
+            let mut count = 0;
+            while let Some(Ok((_request, mut respond))) = server.accept().await {
+                count += 1;
+                if count <= 200 {
+                    respond.send_reset(Reason::CANCEL);
+                } else {
+                    let head = Response::builder().status(201).body(()).unwrap();
+                    respond.send_response(head, true).unwrap();
+                }
+            }
+        };
+        let ask = async {
+            for _ in 0..200 {
+                let failure = connection.post(request()).await.unwrap_err();
+                assert!(matches!(failure, TransportError::Broken(_)), "{failure:?}");
+            }
+            assert_eq!(connection.post(request()).await.unwrap().status(), 201);
+        };
+        tokio::select! {
+            () = ask => {}
+            () = serve => panic!("the connection ended"),
+        }
+    }
 }

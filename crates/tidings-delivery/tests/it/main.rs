@@ -7,6 +7,7 @@
 )]
 
 mod engine;
+mod hostile_push_services;
 mod pooling;
 mod rig;
 mod transport;

@@ -15,7 +15,7 @@ use tidings_webpush::{Admission, PushResource};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const OTHER_LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 /// Says where every name leads.
@@ -28,7 +28,7 @@ impl Resolver for Says {
     }
 }
 
-fn transport(network: Option<&str>, addresses: &[IpAddr]) -> PushTransport {
+pub(crate) fn transport(network: Option<&str>, addresses: &[IpAddr]) -> PushTransport {
     let admission = Admission::new()
         .with_networks(network.map(|network| network.parse().unwrap()))
         .with_insecure(true);
@@ -45,7 +45,10 @@ fn transport(network: Option<&str>, addresses: &[IpAddr]) -> PushTransport {
     )
 }
 
-async fn post(transport: &PushTransport, url: &str) -> Result<Response<Bytes>, TransportError> {
+pub(crate) async fn post(
+    transport: &PushTransport,
+    url: &str,
+) -> Result<Response<Bytes>, TransportError> {
     let resource = PushResource::parse(url).unwrap();
     let request = Request::post(resource.expose())
         .body(Bytes::from_static(b"x"))
@@ -54,20 +57,20 @@ async fn post(transport: &PushTransport, url: &str) -> Result<Response<Bytes>, T
 }
 
 /// A listener that serves one connection by `serve` and returns the connection it took.
-async fn listen_on(address: IpAddr) -> (TcpListener, u16) {
+pub(crate) async fn listen_on(address: IpAddr) -> (TcpListener, u16) {
     let listener = TcpListener::bind((address, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     (listener, port)
 }
 
 /// Whether anybody has connected so far.
-fn was_connected_to(listener: TcpListener) -> bool {
+pub(crate) fn was_connected_to(listener: TcpListener) -> bool {
     let listener = listener.into_std().unwrap();
     listener.set_nonblocking(true).unwrap();
     listener.accept().is_ok()
 }
 
-async fn read_request(connection: &mut TcpStream) {
+pub(crate) async fn read_request(connection: &mut TcpStream) {
     let mut seen = Vec::new();
     let mut buffer = [0; 1024];
     while !seen.ends_with(b"\r\n\r\nx") {
