@@ -1,19 +1,12 @@
 /**
- * Tidings in a service worker. Use this file as it is, or `importScripts()` it from any origin into the site's own worker.
+ * Tidings in a service worker. Use this file as it is, or `importScripts()` it from any origin into the site's own worker;
+ * tidings-sw.d.ts describes its hooks.
  *
- * @typedef {{ message?: string, subscription?: string, proof?: string, receipts?: string, navigate?: string,
- *   actions?: Record<string, string | undefined> }} Ours what a notification's `data.tidings` holds
- * @typedef {{ title: string, [option: string]: any }} Content a notification's title and options, as the web names them
- * @typedef {{ url: string, receipt: { message: string, event: string, at: string } }} Unsent
- *
- * @typedef {object} Hooks `self.tidings`, for the site to set
- * @property {(data: any, event: PushEvent) => unknown} [onData] gets what is no notification: a message's `data`, or
- *   exact bytes as JSON or text. It returns (a promise of) what to show, `{ title, body, … }`, or shows something itself.
- * @property {Content} [fallback] stands in where a push says nothing that could be shown
+ * @import { Content, Envelope as Ours } from "./tidings-sw.d.ts"
  */
 "use strict";
 {
-  const worker = /** @type {ServiceWorkerGlobalScope & { tidings?: Hooks }} */ (/** @type {unknown} */ (self));
+  const worker = /** @type {ServiceWorkerGlobalScope & { tidings: import("./tidings-sw.d.ts").Hooks }} */ (/** @type {unknown} */ (self));
   worker.tidings ??= {};
 
   const HOOK_MS = 10_000;
@@ -44,11 +37,11 @@
   async function onPush(event) {
     const { ours, badge, ...push } = read(event);
     // One after the other, so that of two with the same tag the later stays.
-    const isNew = await inTurn(() => show(event, push, ours));
-    if (!isNew) return;
+    const shown = await inTurn(() => show(event, push, ours));
+    if (!shown) return;
     const count = Number(badge ?? NaN);
     if (count >= 0) within(navigator.setAppBadge?.(count), LOCAL_MS);
-    await report("shown", ours);
+    await report("shown", ours, undefined, shown);
   }
 
   /**
@@ -76,20 +69,24 @@
     };
   }
 
-  /** @param {PushEvent} event @param {Omit<ReturnType<typeof read>, "ours">} push @param {Ours} ours */
+  /** What pages are told of it, unless it was there before.
+   * @param {PushEvent} event @param {Omit<ReturnType<typeof read>, "ours">} push @param {Ours} ours */
   async function show(event, { content, declared, ...push }, ours) {
     const [visible, shown] = await Promise.all([onScreen(isOf(ours)), wasShown(ours)]);
     const wanted = content ?? fallback();
     if (shown || visible.length) {
       await repeat(visible.at(-1), wanted, ours);
-      return false;
+      return undefined;
     }
     const answer = "data" in push ? await ask(event, push.data) : undefined;
-    if (!declared && answer !== true) {
-      await display(answer || wanted, ours).catch(() => display(fallback(), ours));
+    const notification = answer === true ? undefined : answer || wanted;
+    if (!declared && notification) {
+      await display(notification, ours).catch(() => display(fallback(), ours));
     }
     await remember(ours);
-    return true;
+    // Receipts' proofs are no page's business.
+    const data = { ...notification?.data, tidings: undefined };
+    return { notification: notification && { ...notification, data }, ...push };
   }
 
   /**
@@ -119,7 +116,7 @@
       shows.push(ServiceWorkerRegistration.prototype.showNotification.apply(registration, args));
       return /** @type {Promise<void>} */ (shows.at(-1));
     };
-    const hook = async () => /** @type {any} */ (worker.tidings?.onData?.(data, event));
+    const hook = async () => /** @type {any} */ (worker.tidings.onData?.(data, event));
     const answer = await within(hook(), HOOK_MS);
     Reflect.deleteProperty(registration, "showNotification");
     if (answer?.title) return answer;
@@ -155,7 +152,7 @@
   /** @returns {Content} */
   function fallback() {
     const { hostname } = worker.location;
-    return { title: hostname, body: "There is something new.", tag: "tidings", ...worker.tidings?.fallback };
+    return { title: hostname, body: "There is something new.", tag: "tidings", ...worker.tidings.fallback };
   }
 
   /** Neither broken JSON nor binary data. @param {unknown} text @returns {Content | undefined} */
@@ -167,8 +164,11 @@
   /** @param {Notification} notification @returns {Content} */
   function copy(notification) {
     const content = /** @type {Content} */ ({ title: "" });
-    // Its members are its prototype's accessors.
-    for (const name in notification) content[name] = Reflect.get(notification, name) || undefined;
+    // Its members are its prototype's accessors, among methods.
+    for (const name in notification) {
+      const value = Reflect.get(notification, name);
+      if (value && typeof value !== "function") content[name] = value;
+    }
     return content;
   }
 
@@ -224,13 +224,14 @@
   }
 
   /**
-   * Tells open pages and the server. What the server does not take now goes with the next event.
-   * @param {"shown" | "clicked" | "dismissed"} event @param {Ours} ours @param {string} [action]
+   * Tells open pages, visible or not, and the server. What the server does not take now goes with the next event.
+   * @param {"shown" | "clicked" | "dismissed"} event @param {Ours} ours @param {string} [action] @param {object} [shown]
    */
-  async function report(event, { message, subscription, proof, receipts: url }, action) {
+  async function report(event, { message, subscription, proof, receipts: url }, action, shown) {
     if (!message) return;
     const told = { message, subscription, event, action: action || undefined, at: new Date().toISOString() };
-    for (const client of (await within(windows(), LOCAL_MS)) ?? []) client.postMessage({ tidings: told });
+    const all = (await within(windows(), LOCAL_MS)) ?? [];
+    for (const client of all) client.postMessage({ tidings: { ...told, ...shown } });
     if (!url) return;
     const receipt = { ...told, proof };
     const kept = await keep("receipts", RECEIPTS_KEPT, { url, receipt }, `${message} ${event}`);
@@ -246,7 +247,7 @@
     return (waiting ??= sending =
       sending.then(async () => {
         waiting = undefined;
-        /** @type {Unsent[]} */
+        /** @type {{ url: string, receipt: { message: string, event: string, at: string } }[]} */
         const all = (await within(inStore("receipts", "readonly", (store) => store.getAll()), LOCAL_MS)) ?? [];
         for (const url of new Set(all.map((one) => one.url))) {
           const receipts = all.filter((one) => one.url === url).map((one) => one.receipt);

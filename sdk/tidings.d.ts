@@ -5,7 +5,7 @@
  * import { Tidings } from "https://tidings.example/sdk/tidings.js";
  *
  * const tidings = new Tidings();
- * await tidings.sync();
+ * tidings.sync().catch(console.warn);
  * button.onclick = () => tidings.subscribe({ attributes: { plan: "pro" } });
  * ```
  *
@@ -38,6 +38,8 @@ export interface Subscription {
   endpoint: string;
   /** The key that it was made with: its id on the server and its 65 octets in base64url. */
   vapidKey: { id: string; key: string };
+  /** Whose it is on the server, as far as this browser told it. */
+  user?: string;
 }
 
 export interface TidingsOptions {
@@ -57,13 +59,23 @@ export interface TidingsOptions {
   permissionTimeoutMs?: number;
 }
 
+/** What the site knows of the person; messages can be sent by it. A flat object. */
+export type Attributes = Record<string, string | number | boolean | string[]>;
+
 /** What the server is told with the subscription. What is left out stays as it was. */
 export interface SubscribeOptions {
-  attributes?: Record<string, string | number | boolean | string[]>;
-  /** The site's own id of the person; the server wants `userToken` with it, unless it trusts pages. */
-  user?: string;
-  /** A short-lived JWT by the site's back end that proves `user`. */
-  userToken?: string;
+  /** All of them: those that are not named are removed. Another `user` starts without. */
+  attributes?: Attributes;
+  /**
+   * The site's own id of the person; the server wants `userToken` with it, unless it trusts pages. `null` says that nobody is
+   * signed in, which is {@link Tidings.logout} where somebody was.
+   */
+  user?: string | null;
+  /**
+   * A short-lived JWT by the site's back end that proves `user`, or says it. Or a function that fetches one: with `user`
+   * beside it, `sync()` calls it only when the server has to be told; alone, each time. Where it gives nothing, no user is told.
+   */
+  userToken?: string | (() => string | null | undefined | Promise<string | null | undefined>);
   /** BCP 47. Default: the browser's. */
   locale?: string;
   /** IANA name. Default: the browser's. */
@@ -81,15 +93,26 @@ export interface Receipt {
   action?: string;
   /** RFC 3339. */
   at: string;
+  /** With `shown`: what it says, for a page that wants to tell it in its own way, too. */
+  notification?: { title: string; body?: string; navigate?: string; tag?: string; [option: string]: unknown };
+  /** With `shown`: what the site's back end sent as `data` instead of a notification. */
+  data?: unknown;
 }
 
 export interface TidingsEventMap {
-  /** The state may be another than before, through this object or through the person. */
+  /**
+   * The state may be another than before: through this object, another page or the worker of the site, or the person, who
+   * changed the permission (Safari tells of that at the next load).
+   */
   change: CustomEvent<State>;
+  /** In every open page of the site, whichever of them is in front. */
   receipt: CustomEvent<Receipt>;
 }
 
-/** One application of a Tidings server, seen from one browser. Methods throw nothing but {@link TidingsError}. */
+/**
+ * One application of a Tidings server, seen from one browser. Methods throw nothing but {@link TidingsError}. On a server that
+ * renders pages it can be made, and is `unsupported`.
+ */
 export class Tidings extends EventTarget {
   constructor(options?: TidingsOptions);
 
@@ -105,13 +128,22 @@ export class Tidings extends EventTarget {
   /** Ends the subscription in the browser and on the server. The permission stays. */
   unsubscribe(): Promise<State>;
 
+  /**
+   * The person has logged out: from here on this browser gets nothing that is sent to them. The subscription stays, and so do
+   * messages to everybody. Its attributes are removed, but for those given here. Where the server cannot be told, the browser's
+   * own subscription is ended, and the next `sync()` makes a new one that is nobody's. What a push service held already may
+   * still arrive.
+   */
+  logout(options?: { attributes?: Attributes }): Promise<State>;
+
   /** Has the server send its test notification to this browser; at most once in 10 s. */
   test(): Promise<void>;
 
   /**
    * Repairs a subscription that the browser lost or changed, or whose key is no longer the server's. Call it on every page
    * load. It asks nothing and subscribes nobody who was not subscribed. A repaired subscription can be a new one to the
-   * server: give `user` and `userToken` where the person is signed in.
+   * server: give `user` and `userToken` where the person is signed in, and `user: null` where nobody is. It throws where the
+   * server cannot be reached; the next load tries again.
    */
   sync(options?: SubscribeOptions): Promise<State>;
 
@@ -136,6 +168,7 @@ export class Tidings extends EventTarget {
  * - `timeout`: the browser or the server did not answer in time
  * - `unreachable`: no usable answer from the server: not running, wrong URL, or this origin is not allowed
  * - `refused`: the server said no; `problem` says why
+ * - `user-token`: the page's function `userToken` failed
  * - `not-subscribed`: `subscribe()` has to come first
  */
 export type TidingsErrorCode =
@@ -148,6 +181,7 @@ export type TidingsErrorCode =
   | "timeout"
   | "unreachable"
   | "refused"
+  | "user-token"
   | "not-subscribed";
 
 /** The server's answer to a request that it refused (RFC 9457). */

@@ -1,57 +1,62 @@
 /**
  * Tidings in a page; tidings.d.ts describes its public names.
  * @import * as Types from "./tidings.d.ts"
- * @typedef {{ id: string, key: string, octets: Uint8Array<ArrayBuffer> }} Key
- * @typedef {Types.Subscription & { token: string, saved: number, told: Types.SubscribeOptions }} Kept
+ * @import { Key } from "./tidings-calls.js"
+ * @import { Kept } from "./tidings-kept.d.ts"
  */
+import {
+  activation,
+  askPermission,
+  callServer,
+  denied,
+  fetchKey,
+  findObstacle,
+  hasKey,
+  inStore,
+  subjectOf,
+  subscription,
+  TidingsError,
+  unusable,
+  within,
+} from "./tidings-calls.js";
+
+export { TidingsError };
 
 /** An unchanged subscription is told to the server once a day. */
 const REFRESH_MS = 86_400_000;
-
-/** @implements {Types.TidingsError} */
-export class TidingsError extends Error {
-  /**
-   * @param {Types.TidingsErrorCode} code @param {string} message
-   * @param {{ cause?: unknown, problem?: Types.Problem }} [details]
-   */
-  constructor(code, message, { cause, problem } = {}) {
-    super(message, { cause });
-    this.name = "TidingsError";
-    this.code = code;
-    this.problem = problem;
-  }
-}
+// Bundlers would take `new URL("..", import.meta.url)` for a file to be copied.
+const HERE = import.meta.url;
 
 /** @implements {Types.Tidings} */
 export class Tidings extends EventTarget {
   #api;
   #name;
   #worker;
-  #timeoutMs;
-  #permissionTimeoutMs;
+  #ms;
+  #permissionMs;
+  #asking = false;
+  /** @type {BroadcastChannel | undefined} to the site's other pages, and from its worker */
+  #others;
   /** @type {Kept | undefined} stands in where IndexedDB fails */
   #kept;
 
   /** @param {Types.TidingsOptions} [options] */
   constructor({
-    server = new URL("..", import.meta.url),
+    server = new URL("..", HERE),
     app = "default",
     serviceWorker = "/tidings-sw.js",
     timeoutMs = 10_000,
     permissionTimeoutMs = 120_000,
   } = {}) {
     super();
-    const base = new URL(server, location.href).href.replace(/\/?$/, "/");
+    const base = new URL(server, globalThis.location?.href ?? HERE).href.replace(/\/?$/, "/");
     this.#api = `${base}v1/apps/${encodeURIComponent(app)}/`;
     this.#name = `${base} ${app}`;
     this.#worker = async (/** @type {(script: string | URL) => any} */ act) =>
       typeof serviceWorker === "string" || serviceWorker instanceof URL ? act(serviceWorker) : serviceWorker;
-    this.#timeoutMs = timeoutMs;
-    this.#permissionTimeoutMs = permissionTimeoutMs;
-
-    navigator.serviceWorker?.addEventListener("message", ({ data }) => {
-      if (data?.tidings?.event) this.dispatchEvent(new CustomEvent("receipt", { detail: data.tidings }));
-    });
+    this.#ms = timeoutMs;
+    this.#permissionMs = permissionTimeoutMs;
+    if (globalThis.document) this.#listen();
   }
 
   /** @returns {Promise<Types.State>} */
@@ -61,7 +66,8 @@ export class Tidings extends EventTarget {
     const granted = Notification.permission === "granted";
     const [push, kept] = await this.#both();
     if (granted && push && kept?.endpoint === push.endpoint) {
-      const { token, saved, told, ...subscription } = kept;
+      const { id, endpoint, vapidKey, user } = kept;
+      const subscription = { id, endpoint, vapidKey, user };
       return { state: "subscribed", reason: "This browser is subscribed.", subscription };
     }
     return { state: "prompt", reason: granted ? "Allowed, but not subscribed." : "Nobody was asked yet." };
@@ -71,25 +77,38 @@ export class Tidings extends EventTarget {
   async subscribe(options = {}) {
     const obstacle = findObstacle();
     if (obstacle) throw obstacle;
-    // Before any await: Firefox and Safari take the question only inside the gesture.
-    const asked = askPermission();
-    const ready = Promise.all([this.#vapidKey(), this.#registration()]);
-    ready.catch(() => {});
-    const permission = await this.#within(asked, "asking for permission", "denied", this.#permissionTimeoutMs);
-    if (permission === "denied") throw denied();
-    if (permission !== "granted") throw new TidingsError("dismissed", "Closed without an answer. Ask again later.");
-    const [key, registration] = await ready;
-    await navigator.locks.request(this.#name, () => this.#enrol(registration, key, options));
+    this.#asking = true;
+    try {
+      // Before any await: Firefox and Safari take the question only inside the gesture.
+      const asked = askPermission();
+      const ready = Promise.all([fetchKey(this.#ms, this.#api), this.#registration()]);
+      ready.catch(() => {});
+      const permission = await within(this.#permissionMs, "asking for permission", asked, "denied");
+      if (permission === "denied") throw denied();
+      if (permission !== "granted") throw new TidingsError("dismissed", "Closed without an answer. Ask again later.");
+      const [key, registration] = await ready;
+      await this.#alone(() => this.#enrol(registration, key, options));
+    } finally {
+      this.#asking = false;
+    }
     return this.#changed();
   }
 
   async unsubscribe() {
-    await navigator.locks?.request(this.#name, async () => {
-      const [push, kept] = await this.#both();
-      // One that we do not remember may be another push system's.
-      if (push && kept?.endpoint === push.endpoint) await this.#within(push.unsubscribe(), "unsubscribing");
+    await this.#alone(async () => {
+      const kept = await this.#load();
+      await this.#drop(kept);
       await this.#save(undefined);
       await this.#end(kept);
+    });
+    return this.#changed();
+  }
+
+  /** @param {{ attributes?: Types.Attributes }} [options] */
+  async logout({ attributes } = {}) {
+    await this.#alone(async () => {
+      const kept = await this.#load();
+      if (kept) await this.#detach(kept, attributes);
     });
     return this.#changed();
   }
@@ -103,78 +122,102 @@ export class Tidings extends EventTarget {
   /** @param {Types.SubscribeOptions} [options] */
   async sync(options = {}) {
     if (findObstacle() || Notification.permission !== "granted") return this.state();
-    const repaired = await navigator.locks.request(this.#name, async () => {
+    const repaired = await this.#alone(async () => {
       const [push, kept] = await this.#both();
       if (!push && !kept) return false;
-      const key = await this.#vapidKey();
+      const key = await fetchKey(this.#ms, this.#api);
       const sameKey = push && hasKey(push, key);
       // An unknown one with another key belongs to another push system of the site.
       if (!kept && !sameKey) return false;
+      // A function that makes tokens is called where `user` does not say whose, or the server is told.
+      const said = options.user === undefined ? await this.#proved(options) : options;
       const fresh = kept && sameKey && kept.endpoint === push.endpoint && Date.now() - kept.saved < REFRESH_MS;
-      if (fresh && JSON.stringify(kept.told) === JSON.stringify(details(kept, options))) return false;
-      await this.#enrol(await this.#registration(), key, options);
+      if (fresh && !kept.leaving && isAsTold(kept, said)) return false;
+      await this.#enrol(await this.#registration(), key, said);
       return true;
     });
     return repaired ? this.#changed() : this.state();
   }
 
   /** @param {ServiceWorkerRegistration} registration @param {Key} key @param {Types.SubscribeOptions} options */
-  async #enrol({ pushManager }, key, options) {
-    const before = await this.#load();
-    const told = details(before, options);
-    let push = await this.#push(pushManager, key);
+  async #enrol({ pushManager, scope }, key, options) {
+    let before = await this.#load();
+    const proved = await this.#proved(options);
+    const { user, userToken } = proved;
+    const leaves = user === null && before?.user !== undefined;
+    if (before && (before.leaving || leaves)) before = await this.#detach(before, options.attributes);
+    const told = details(before, proved);
+    let push = await subscription(pushManager, key, this.#ms);
     const tell = () =>
       this.#call("POST", "subscriptions", undefined, {
         ...push.toJSON(),
         ...told,
-        // Proofs expire: a user is named only where the page does so now.
-        user: options.user,
-        user_token: options.userToken,
+        user: user ?? told.user,
+        user_token: userToken,
         vapid_key: key.id,
         encodings: PushManager.supportedContentEncodings,
       });
-    const { id, token } = await tell().catch(async (error) => {
-      if (error.problem?.status !== 409) throw error;
+    const answer = await tell().catch(async (error) => {
+      if (!error.problem?.type?.endsWith(":endpoint-taken")) throw error;
       // The server has this endpoint with other keys and changes them for nobody; a new endpoint is free.
-      await this.#within(push.unsubscribe(), "unsubscribing");
-      push = await this.#push(pushManager, key);
+      await within(this.#ms, "unsubscribing", push.unsubscribe());
+      push = await subscription(pushManager, key, this.#ms);
       return tell();
     });
-    await this.#save({
+    const { id, token } = Object(answer);
+    if (!id || !token) throw unusable(`${this.#api}subscriptions`);
+    const kept = {
       id,
       token,
       endpoint: push.endpoint,
       vapidKey: { id: key.id, key: key.key },
+      api: this.#api,
+      scope,
       saved: Date.now(),
       told,
-    });
+      user: user ?? told.user ?? (before?.id === id ? before?.user : undefined),
+    };
+    await this.#save(kept);
     if (before?.id !== id) await this.#end(before);
+    // The server knew this one before we did, and perhaps whose it was.
+    if (user === null && !before) await this.#detach(kept, options.attributes);
   }
 
-  /** @param {PushManager} pushManager @param {Key} key @returns {Promise<PushSubscription>} */
-  async #push(pushManager, key) {
-    for (let tries = 1; ; tries += 1) {
-      const found = await this.#within(pushManager.getSubscription(), "looking for a subscription");
-      if (found && hasKey(found, key)) return found;
-      if (found) await this.#within(found.unsubscribe(), "unsubscribing");
-      try {
-        // The octets, not their base64url: every browser takes those.
-        const subscribing = pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key.octets });
-        return await this.#within(subscribing, "subscribing");
-      } catch (error) {
-        const { code, cause } = /** @type {{ code: string, cause?: Error }} */ (error);
-        // A Firefox that is just starting loses the first call for ever and answers the second.
-        if (tries > 1 || (code !== "timeout" && cause?.name !== "InvalidStateError")) throw error;
-      }
-    }
+  /**
+   * Nobody's from here on: on the server, or, where that cannot be told, by giving up what the browser has. The next sync()
+   * makes a new one, and ends the one that is left on the server.
+   * @param {Kept} kept @param {Types.Attributes} [attributes] what stays
+   */
+  async #detach({ user, leaving, ...rest }, attributes = {}) {
+    const { locale, timezone } = rest.told;
+    const nobodys = { ...rest, told: { locale, timezone, attributes } };
+    // First of all, so that it is finished although the page be closed.
+    await this.#save({ ...nobodys, leaving: true });
+    const said = { user: null, attributes };
+    await this.#call("PATCH", `subscriptions/${rest.id}`, rest.token, said).catch(() => this.#drop(rest));
+    await this.#save(nobodys);
+    return nobodys;
+  }
+
+  /** Ends it in the browser. @param {Kept | undefined} kept */
+  async #drop(kept) {
+    const [push] = await this.#both();
+    // One that we do not remember may be another push system's.
+    if (push && kept?.endpoint === push.endpoint) await within(this.#ms, "unsubscribing", push.unsubscribe());
+  }
+
+  /** Ends it on the server. @param {Kept | undefined} kept */
+  async #end(kept) {
+    // Should this fail, the push service tells the server at its next message.
+    if (kept) await this.#call("DELETE", `subscriptions/${kept.id}`, kept.token).catch(() => {});
   }
 
   /** What the browser has, and what we remember. @returns {Promise<[PushSubscription?, Kept?]>} */
   async #both() {
     const scope = (/** @type {string | URL} */ script) => new URL(".", new URL(script, location.href));
     const finding = this.#worker((script) => navigator.serviceWorker?.getRegistration(scope(script)));
-    const found = await this.#within(finding, "finding the service worker", "worker");
-    const push = found && (await this.#within(found.pushManager.getSubscription(), "looking for a subscription"));
+    const found = await within(this.#ms, "finding the service worker", finding, "worker");
+    const push = found && (await within(this.#ms, "looking for a subscription", found.pushManager.getSubscription()));
     return [push ?? undefined, await this.#load()];
   }
 
@@ -182,48 +225,55 @@ export class Tidings extends EventTarget {
   #registration() {
     // The HTTP cache must not keep old copies of what the worker imports.
     const registering = this.#worker((script) => navigator.serviceWorker.register(script, { updateViaCache: "none" }));
-    return this.#within(registering.then(activation), "starting the service worker", "worker");
+    return within(this.#ms, "starting the service worker", registering.then(activation), "worker");
   }
 
-  /** @returns {Promise<Key>} */
-  async #vapidKey() {
-    const { id, key = "" } = await this.#call("GET", "vapid-public-key");
-    const base64 = key.replace(/-/g, "+").replace(/_/g, "/");
-    return { id, key, octets: Uint8Array.from(atob(base64), (octet) => octet.charCodeAt(0)) };
-  }
-
-  /** @param {Kept} [kept] */
-  async #end(kept) {
-    // Should this fail, the push service tells the server at its next message.
-    if (kept) await this.#call("DELETE", `subscriptions/${kept.id}`, kept.token).catch(() => {});
+  /** With the token that a function of the page makes. Without one, its `user` is not told.
+   * @param {Types.SubscribeOptions} options @returns {Promise<Types.SubscribeOptions & { userToken?: string }>} */
+  async #proved({ userToken: token, ...options }) {
+    if (typeof token === "function") {
+      const making = (async (make) => make())(token);
+      token = (await within(this.#ms, "fetching the user token", making, "user-token")) || undefined;
+      if (options.user && !token) options.user = undefined;
+    }
+    return { ...options, userToken: token, user: options.user === undefined ? subjectOf(token) : options.user };
   }
 
   /** @param {string} method @param {string} path @param {string} [token] @param {object} [body] */
-  async #call(method, path, token, body) {
-    const url = this.#api + path;
-    const headers = {
-      Accept: "application/json",
-      ...(token && { Authorization: `Bearer ${token}` }),
-      ...(body && { "Content-Type": "application/json" }),
-    };
-    const signal = AbortSignal.timeout(this.#timeoutMs);
+  #call(method, path, token, body) {
+    return callServer(this.#ms, method, this.#api + path, token, body);
+  }
+
+  /** One page at a time. @template T @param {() => Promise<T>} act @returns {Promise<T | undefined>} */
+  async #alone(act) {
+    // Long enough for all that another page may wait for.
+    const signal = globalThis.AbortSignal?.timeout?.(10 * this.#ms);
     try {
-      const response = await fetch(url, { method, headers, body: JSON.stringify(body), signal, credentials: "omit" });
-      const text = await response.text();
-      if (response.ok) return text && JSON.parse(text);
-      // What answers in between, a proxy for example, does so in HTML.
-      const told = JSON.parse(text.startsWith("{") ? text : "{}");
-      const problem = { title: `Status ${response.status}`, status: response.status, ...told };
-      throw new TidingsError("refused", [problem.title, problem.detail].filter(Boolean).join(": "), { problem });
+      return await globalThis.navigator?.locks?.request(this.#name, { signal }, act);
     } catch (cause) {
       if (cause instanceof TidingsError) throw cause;
-      if (signal.aborted) throw new TidingsError("timeout", `${url} did not answer in time. Try again.`, { cause });
-      const advice = `Is it a Tidings server, running, with ${location.origin} among its allowed origins?`;
-      throw new TidingsError("unreachable", `No usable answer from ${url}. ${advice}`, { cause });
+      throw new TidingsError("timeout", "Another page of this site keeps the subscription busy. Try again.", { cause });
     }
   }
 
-  async #changed() {
+  #listen() {
+    navigator.serviceWorker?.addEventListener("message", ({ data }) => {
+      if (data?.tidings?.event) this.dispatchEvent(new CustomEvent("receipt", { detail: data.tidings }));
+    });
+    const look = () => this.#tell().catch(() => {});
+    this.#others = new BroadcastChannel("tidings");
+    this.#others.onmessage = ({ data }) => data === this.#name && look();
+    // Firefox and Chromium tell of what the person does in the browser's settings.
+    const watching = navigator.permissions?.query({ name: "notifications" });
+    watching?.then((status) => status.addEventListener("change", () => this.#asking || look())).catch(() => {});
+  }
+
+  #changed() {
+    this.#others?.postMessage(this.#name);
+    return this.#tell();
+  }
+
+  async #tell() {
     const detail = await this.state();
     this.dispatchEvent(new CustomEvent("change", { detail }));
     return detail;
@@ -232,7 +282,7 @@ export class Tidings extends EventTarget {
   /** @returns {Promise<Kept | undefined>} */
   async #load() {
     const loading = inStore("readonly", (store) => store.get(this.#name));
-    return this.#within(loading, "reading").catch(() => this.#kept);
+    return within(this.#ms, "reading", loading).catch(() => this.#kept);
   }
 
   /** @param {Kept | undefined} kept */
@@ -240,90 +290,26 @@ export class Tidings extends EventTarget {
     this.#kept = kept;
     const saving = inStore("readwrite", (store) => (kept ? store.put(kept, this.#name) : store.delete(this.#name)));
     // Not keeping it costs little: asked again, the server gives the same id and token.
-    await this.#within(saving, "writing").catch(() => {});
-  }
-
-  /**
-   * @template T @param {Promise<T>} promise @param {string} what
-   * @param {Types.TidingsErrorCode} [code] @returns {Promise<T>}
-   */
-  #within(promise, what, code = "push-service", ms = this.#timeoutMs) {
-    return new Promise((resolve, reject) => {
-      const late = `The browser did not finish ${what} in ${ms / 1000} s. Reload the page and try again.`;
-      setTimeout(() => reject(new TidingsError("timeout", late)), ms);
-      promise.then(resolve, (cause) => {
-        const message = `The browser failed at ${what}. Check the network and its settings. (${cause.message})`;
-        reject(cause.name === "NotAllowedError" ? denied() : new TidingsError(code, message, { cause }));
-      });
-    });
+    await within(this.#ms, "writing", saving).catch(() => {});
   }
 }
 
-function findObstacle() {
-  if (!isSecureContext) {
-    return new TidingsError("unsupported", "Push works only on secure pages. Serve this one over https.");
-  }
-  if (!("serviceWorker" in navigator && "PushManager" in window && "Notification" in window)) {
-    // `standalone` exists only on iOS and iPadOS, which hide push from sites that are not installed.
-    return "standalone" in navigator && !navigator.standalone
-      ? new TidingsError("needs-install", "On iPhone and iPad, add this site to the home screen and open it there.")
-      : new TidingsError("unsupported", "This browser, or its private window, has no Web Push.");
-  }
-  return Notification.permission === "denied" ? denied() : undefined;
+/** What the server is told, and may be told again. @param {Kept | undefined} before @param {Types.SubscribeOptions} options */
+function details(before, { user, userToken, attributes, locale = navigator.language, timezone }) {
+  // Attributes describe a person: the next one starts without.
+  const another = user && before?.user && user !== before.user;
+  return {
+    ...(another ? { attributes: {} } : before?.told),
+    locale,
+    timezone: timezone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
+    ...(attributes && { attributes }),
+    // A proof expires; a page that is believed may say it again.
+    ...(user && { user: userToken ? undefined : user }),
+  };
 }
 
-function denied() {
-  return new TidingsError("denied", "Notifications are blocked. Only the person can allow them, in the settings.");
-}
-
-/** @returns {Promise<NotificationPermission>} */
-function askPermission() {
-  // Older Safari knows only the callback, and returns nothing.
-  return new Promise((resolve, reject) => Notification.requestPermission(resolve)?.then(resolve, reject));
-}
-
-/** @param {ServiceWorkerRegistration} registration @returns {Promise<ServiceWorkerRegistration>} */
-function activation(registration) {
-  return new Promise((resolve, reject) => {
-    const worker = registration.installing ?? registration.waiting;
-    const look = () => {
-      if (registration.active) resolve(registration);
-      else if (worker?.state === "redundant") reject(new Error("It failed to install."));
-    };
-    worker?.addEventListener("statechange", look);
-    look();
-  });
-}
-
-/** @param {PushSubscription} push @param {Key} key */
-function hasKey({ options }, { octets }) {
-  return String(new Uint8Array(options.applicationServerKey ?? [])) === String(octets);
-}
-
-/** @param {Kept | undefined} before @param {Types.SubscribeOptions} options */
-function details(before, { userToken, ...options }) {
-  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
-  return { ...before?.told, locale: navigator.language, timezone: timeZone, ...options };
-}
-
-/** One request to the database that the worker shares. Either of the two creates all stores.
- * @param {IDBTransactionMode} mode @param {(store: IDBObjectStore) => IDBRequest} act @returns {Promise<any>} */
-function inStore(mode, act) {
-  return new Promise((resolve, reject) => {
-    const opening = indexedDB.open("tidings", 1);
-    opening.onupgradeneeded = () => {
-      for (const name of ["subscriptions", "shown", "receipts"]) {
-        opening.result.createObjectStore(name, { autoIncrement: true });
-      }
-    };
-    opening.onerror = () => reject(opening.error);
-    opening.onsuccess = () => {
-      const database = opening.result;
-      const transaction = database.transaction("subscriptions", mode);
-      const request = act(transaction.objectStore("subscriptions"));
-      transaction.oncomplete = () => resolve(request.result);
-      transaction.onabort = () => reject(transaction.error);
-      database.close();
-    };
-  });
+/** @param {Kept} kept @param {Types.SubscribeOptions} said */
+function isAsTold(kept, said) {
+  const sameUser = said.user === undefined || (said.user ?? undefined) === kept.user;
+  return sameUser && JSON.stringify(kept.told) === JSON.stringify(details(kept, said));
 }

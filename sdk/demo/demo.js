@@ -1,4 +1,5 @@
 /** The demo page: shows the state, and acts only on clicks. */
+import { softPrompt } from "/sdk/tidings-prompt.js";
 import { Tidings, TidingsError } from "/sdk/tidings.js";
 
 /** The server takes one test in this time. */
@@ -37,6 +38,16 @@ tidings.addEventListener("receipt", ({ detail }) => {
 });
 
 onClick("subscribe", () => tidings.subscribe());
+onClick("soft-prompt", async () => {
+  const { error } = await softPrompt(tidings, {
+    texts: {
+      title: "Hear from this demo?",
+      body: "It sends you what you send yourself on this page, and nothing else. You can turn it off here at any time.",
+    },
+    force: true,
+  });
+  if (error) throw error;
+});
 onClick("unsubscribe", () => tidings.unsubscribe());
 onClick("test", async () => {
   const at = new Date();
@@ -59,11 +70,6 @@ element("form").addEventListener("input", showMessage);
 element("form").addEventListener("submit", (event) => event.preventDefault());
 showMessage();
 
-navigator.permissions?.query({ name: "notifications" }).then(
-  (status) => status.addEventListener("change", refresh),
-  // A browser that cannot watch this permission shows the change after a reload.
-  () => {},
-);
 await refresh();
 
 async function refresh() {

@@ -2,10 +2,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { eventually, launchChromium, setNotifications, skipChromium } from "./support/browser.js";
-import { installPushService } from "./support/push.js";
-import { KEY, OTHER_KEY, problem, startSite, startTidings } from "./support/servers.js";
-
-const SUBSCRIPTIONS = "/v1/apps/default/subscriptions";
+import { openPage, SUBSCRIPTIONS } from "./support/page.js";
+import { KEY, OTHER_KEY, problem } from "./support/servers.js";
 
 describe("tidings.js", { skip: skipChromium(), timeout: 300_000 }, () => {
   let browser;
@@ -15,62 +13,7 @@ describe("tidings.js", { skip: skipChromium(), timeout: 300_000 }, () => {
   });
   after(() => browser?.close());
 
-  /**
-   * @param {object} options `plans` for the push service, `permission` of the origin, `script` that runs before the page's,
-   *   `options` of the constructor
-   */
-  async function open(t, { plans = [], permission = "granted", script = () => {}, options = {} } = {}) {
-    const tidings = await startTidings();
-    const site = await startSite(tidings);
-    await setNotifications(browser, site.origin, permission);
-    const page = await browser.newPage();
-    t.after(async () => {
-      await page.close();
-      await Promise.all([site.close(), tidings.close()]);
-    });
-    await page.evaluateOnNewDocument(installPushService, plans);
-    await page.evaluateOnNewDocument(script);
-    const load = async () => {
-      await page.goto(site.origin);
-      await page.evaluate(
-        async (server, options) => {
-          const { Tidings } = await import(`${server}/sdk/tidings.js`);
-          window.tidings = new Tidings(options);
-          window.changes = [];
-          window.tidings.addEventListener("change", ({ detail }) => window.changes.push(detail.state));
-        },
-        tidings.origin,
-        { timeoutMs: 10_000, ...options },
-      );
-    };
-    await load();
-    return {
-      tidings,
-      site,
-      page,
-      load,
-      /** Calls a method; an error comes back as `{ error: { name, code, message, problem } }`. */
-      call: (method, ...args) =>
-        page.evaluate(
-          async (method, args) => {
-            try {
-              return await window.tidings[method](...args);
-            } catch (error) {
-              const { name, code, message, problem } = error;
-              return { error: { name, code, message, problem } };
-            }
-          },
-          method,
-          args,
-        ),
-      pushCalls: () => page.evaluate(() => window.push.calls),
-      posted: () =>
-        tidings.requests
-          .filter(({ method, path }) => method === "POST" && path === SUBSCRIPTIONS)
-          .map(({ body }) => JSON.parse(body)),
-      deleted: () => tidings.requests.filter(({ method }) => method === "DELETE").map(({ path }) => path),
-    };
-  }
+  const open = (t, options) => openPage(t, browser, options);
 
   describe("state()", () => {
     test("is prompt before anybody was asked, and touches nothing", async (t) => {
@@ -78,7 +21,7 @@ describe("tidings.js", { skip: skipChromium(), timeout: 300_000 }, () => {
       assert.deepEqual(await world.call("state"), { state: "prompt", reason: "Nobody was asked yet." });
       assert.deepEqual(
         world.tidings.requests.map(({ path }) => path),
-        ["/sdk/tidings.js"],
+        ["/sdk/tidings.js", "/sdk/tidings-calls.js"],
       );
       assert.equal(await world.page.evaluate(async () => (await navigator.serviceWorker.getRegistrations()).length), 0);
     });
@@ -145,7 +88,7 @@ describe("tidings.js", { skip: skipChromium(), timeout: 300_000 }, () => {
       assert.deepEqual(state, {
         state: "subscribed",
         reason: "This browser is subscribed.",
-        subscription: { id: "sub_1", endpoint: "https://push.example/1", vapidKey: KEY },
+        subscription: { id: "sub_1", endpoint: "https://push.example/1", vapidKey: KEY, user: "ada" },
       });
       const surroundings = await world.page.evaluate(() => ({
         locale: navigator.language,
@@ -266,7 +209,7 @@ describe("tidings.js", { skip: skipChromium(), timeout: 300_000 }, () => {
       world.tidings.answers["POST /subscriptions"] = () => {
         conflicts += 1;
         delete world.tidings.answers["POST /subscriptions"];
-        return problem(409, "Endpoint taken");
+        return problem(409, "Endpoint taken", undefined, "urn:tidings:problem:endpoint-taken");
       };
       const { subscription } = await world.call("subscribe");
       assert.equal(conflicts, 1);
@@ -296,7 +239,10 @@ describe("tidings.js", { skip: skipChromium(), timeout: 300_000 }, () => {
       { name: "drops the connection", answer: "drop", code: "unreachable" },
       { name: "never answers", answer: "hang", code: "timeout" },
       { name: "answers with a web page", answer: { body: "<!doctype html>" }, code: "unreachable" },
-      { name: "answers with no key", answer: { body: "{}" }, code: "push-service" },
+      { name: "answers with no key", answer: { body: "{}" }, code: "unreachable" },
+      { name: "answers with nothing", answer: { body: "" }, code: "unreachable" },
+      { name: "answers with a key that is no base64url", answer: { body: '{"key":"§"}' }, code: "unreachable" },
+      { name: "answers with a key of another size", answer: { body: '{"key":"BAAB"}' }, code: "unreachable" },
     ];
     for (const { name, answer, code } of UNUSABLE) {
       test(`says ${code} where the server ${name}`, async (t) => {
@@ -307,6 +253,20 @@ describe("tidings.js", { skip: skipChromium(), timeout: 300_000 }, () => {
         assert.equal(error.code, code);
       });
     }
+
+    test("says unreachable where the server takes it without an id", async (t) => {
+      const world = await open(t);
+      world.tidings.answers["POST /subscriptions"] = { status: 201, body: "" };
+      assert.equal((await world.call("subscribe")).error.code, "unreachable");
+    });
+
+    test("keeps its endpoint where the server refuses for another reason", async (t) => {
+      const world = await open(t);
+      const type = "urn:tidings:problem:too-many-subscriptions";
+      world.tidings.answers["POST /subscriptions"] = problem(409, "Too many", undefined, type);
+      assert.equal((await world.call("subscribe")).error.problem.type, type);
+      assert.deepEqual(await world.pushCalls(), ["subscribe"]);
+    });
 
     test("says worker where the service worker does not start", async (t) => {
       const world = await open(t, { options: { serviceWorker: "/broken-sw.js" } });

@@ -192,13 +192,57 @@ describe("service worker", { skip: skipChromium(), timeout: 300_000 }, () => {
     );
   });
 
-  test("tells open pages, without the proof", async (t) => {
+  test("shows although a page is visible, and tells it what", async (t) => {
     const world = await open(t);
-    await world.push(world.notification());
+    assert.equal(await world.page.evaluate(() => document.visibilityState), "visible");
+    const push = world.notification({ tag: "parcel-17", data: { order: 17 } });
+    await world.push(push);
+    await appears(world, "Parcel delivered");
     await world.page.waitForFunction(() => window.told.length === 1);
-    const [told] = await world.page.evaluate(() => window.told);
-    assert.deepEqual(Object.keys(told).sort(), ["at", "event", "message", "subscription"]);
-    assert.equal(told.event, "shown");
+    const [{ at, notification, ...told }] = await world.page.evaluate(() => window.told);
+    const { message, subscription } = push.notification.data.tidings;
+    assert.deepEqual(told, { message, subscription, event: "shown" });
+    const { title, body, tag, navigate, data } = notification;
+    assert.deepEqual({ title, body, tag, navigate }, {
+      title: "Parcel delivered",
+      body: "Left with a neighbour",
+      tag: "parcel-17",
+      navigate: `${world.site.origin}/parcel/17`,
+    });
+    assert.deepEqual(data, { order: 17 }, "no proof");
+  });
+
+  test("tells pages of a repeated message once, and of a click without what it said", async (t) => {
+    const world = await open(t);
+    const push = world.notification();
+    await world.push(push);
+    await world.receipts(1);
+    await world.push(push);
+    await eventually("a second display", async () => (await world.shows()).length === 2);
+    await world.interact("notificationclick");
+    await world.receipts(2);
+    await world.page.waitForFunction(() => window.told.length === 2);
+    const [, clicked] = await world.page.evaluate(() => window.told);
+    assert.deepEqual(Object.keys(clicked).sort(), ["at", "event", "message", "subscription"]);
+    assert.equal(clicked.event, "clicked");
+  });
+
+  test("tells pages the data that the site's back end sent", async (t) => {
+    const world = await open(t, `self.tidings.onData = ({ price }) => ({ title: "Price " + price });`);
+    await world.push({ tidings: world.envelope(), data: { price: 3 } });
+    await world.page.waitForFunction(() => window.told.length === 1);
+    const [{ data, notification }] = await world.page.evaluate(() => window.told);
+    assert.deepEqual([data, notification.title], [{ price: 3 }, "Price 3"]);
+  });
+
+  test("shows without the icon where that cannot be loaded", async (t) => {
+    const world = await open(t);
+    const gone = await startTidings();
+    await gone.close();
+    const images = { icon: `${gone.origin}/icon.png`, image: `${gone.origin}/image.png`, badge: `${gone.origin}/badge.png` };
+    await world.push(world.notification(images));
+    assert.equal((await appears(world, "Parcel delivered")).body, "Left with a neighbour");
+    await world.receipts(1);
   });
 
   test("gives a message without a tag one of its own", async (t) => {
@@ -656,10 +700,10 @@ describe("service worker", { skip: skipChromium(), timeout: 300_000 }, () => {
   test("leaves a declared notification to the browser and reports it", async (t) => {
     const world = await open(t);
     const { notification } = world.notification();
-    // Safari's event: the notification is there, the data is not.
+    // Safari's event: the notification is there, with its methods, the data is not.
     await world.worker.evaluate(async (declared) => {
       const event = new PushEvent("push");
-      Object.defineProperty(event, "notification", { value: declared });
+      Object.defineProperty(event, "notification", { value: { ...declared, close() {} } });
       const work = [];
       event.waitUntil = (promise) => work.push(promise);
       dispatchEvent(event);
@@ -667,6 +711,8 @@ describe("service worker", { skip: skipChromium(), timeout: 300_000 }, () => {
     }, notification);
     assert.equal((await world.receipts(1))[0].message, notification.data.tidings.message);
     assert.deepEqual(await world.shows(), []);
+    await world.page.waitForFunction(() => window.told.length === 1);
+    assert.equal((await world.page.evaluate(() => window.told[0].notification)).title, "Parcel delivered");
   });
 
   describe("with the site's hook", () => {

@@ -45,3 +45,34 @@ export function installPushService(plans) {
     return revive(load());
   };
 }
+
+/** The same for a worker, which has no storage of the page's: `push.current` is `{ number, key }` or null. */
+export function installWorkerPushService() {
+  self.push = { calls: [], plans: [], made: 40, current: null };
+  const octetsOf = (key) => Uint8Array.from(atob(key.replace(/-/g, "+").replace(/_/g, "/")), (octet) => octet.charCodeAt(0));
+  const textOf = (octets) => btoa(String.fromCharCode(...octets)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
+  const revive = ({ number, key }) => {
+    const endpoint = `https://push.example/${number}`;
+    return {
+      endpoint,
+      options: { userVisibleOnly: true, applicationServerKey: octetsOf(key).buffer },
+      toJSON: () => ({ endpoint, expirationTime: null, keys: { p256dh: `p256dh ${number}`, auth: `auth ${number}` } }),
+      unsubscribe: async () => {
+        self.push.calls.push("unsubscribe");
+        self.push.current = null;
+        return true;
+      },
+    };
+  };
+  PushManager.prototype.getSubscription = async () => self.push.current && revive(self.push.current);
+  PushManager.prototype.subscribe = async ({ userVisibleOnly, applicationServerKey }) => {
+    self.push.calls.push("subscribe");
+    const plan = self.push.plans.shift();
+    if (plan === "hang") return new Promise(() => {});
+    if (plan) throw new DOMException("as planned", plan);
+    if (!userVisibleOnly || applicationServerKey.length !== 65) throw new DOMException("bad options", "InvalidAccessError");
+    self.push.made += 1;
+    self.push.current = { number: self.push.made, key: textOf(applicationServerKey) };
+    return revive(self.push.current);
+  };
+}

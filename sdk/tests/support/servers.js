@@ -91,23 +91,27 @@ async function file(url, headers = {}) {
   }
 }
 
-/** A page at `/`, and the one-line worker that a site on another origin needs. */
-export function startSite(tidings, worker = "") {
+/** Pages, and the one-line worker that a site on another origin needs. */
+export function startSite(tidings, worker = "", headers = {}) {
   const pages = {
     "/": ["text/html", "<!doctype html><title>Site</title><h1>Site</h1>"],
     "/parcel/17": ["text/html", "<!doctype html><title>Parcel</title>"],
     "/broken-sw.js": ["text/javascript", "throw new Error('broken');"],
-    "/tidings-sw.js": ["text/javascript", `importScripts("${tidings.origin}/sdk/tidings-sw.js");\n${worker}`],
+    "/tidings-sw.js": ["text/javascript", `${imports(tidings)}\n${worker}`],
   };
   const site = new Server(({ path }) => {
     const page = pages[path];
-    return page ? { headers: { "Content-Type": page[0] }, body: page[1] } : { status: 404, body: "" };
+    return page ? { headers: { "Content-Type": page[0], ...headers }, body: page[1] } : { status: 404, body: "" };
   });
   return site.listen();
 }
 
-export function problem(status, title, detail) {
-  const body = JSON.stringify({ type: "about:blank", title, status, detail });
+function imports({ origin }) {
+  return `importScripts("${origin}/sdk/tidings-sw.js", "${origin}/sdk/tidings-sw-renew.js");`;
+}
+
+export function problem(status, title, detail, type = "about:blank") {
+  const body = JSON.stringify({ type, title, status, detail });
   return { status, headers: { "Content-Type": "application/problem+json" }, body };
 }
 
@@ -148,7 +152,7 @@ export async function startTidings() {
     if (path.endsWith("/vapid-public-key")) return json(server.key);
     if (path.endsWith("/receipts")) return { status: 202 };
     if (path.endsWith("/test")) return { status: 202 };
-    if (method === "DELETE") return { status: 204 };
+    if (method === "DELETE" || method === "PATCH") return { status: 204 };
     if (path.endsWith("/subscriptions")) {
       const { endpoint } = JSON.parse(body);
       const known = subscriptions.get(endpoint);
