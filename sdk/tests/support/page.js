@@ -9,12 +9,12 @@ export const SUBSCRIPTIONS = "/v1/apps/default/subscriptions";
  * A page of a site of another origin than the server's, with `window.tidings`.
  * @param {object} settings `plans` for the push service; `permission` of the origin, in Chromium (in Firefox it is granted);
  *   `script` that runs before the page's; `options` of the constructor; `worker`, what the site's worker says besides the
- *   import; `headers` of the page
+ *   import; `headers`, a function of the stand-in server that says the page's
  */
 export async function openPage(t, browser, settings = {}) {
-  const { permission = "granted", worker = "", headers } = settings;
+  const { permission = "granted", worker = "", headers = () => ({}) } = settings;
   const tidings = await startTidings();
-  const site = await startSite(tidings, worker, headers);
+  const site = await startSite(tidings, worker, headers(tidings));
   if (permission) await setNotifications(browser, site.origin, permission);
   const first = await openTab(t, browser, site, tidings, settings);
   t.after(() => Promise.all([site.close(), tidings.close()]));
