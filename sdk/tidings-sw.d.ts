@@ -13,7 +13,7 @@ export interface Hooks {
    * Gets what is no notification: a message's `data`, or exact bytes as JSON or text. It returns (a promise of) what to show,
    * or shows something itself, within 10 s. Where it does neither, the fallback is shown.
    */
-  onData?: (data: any, event: PushEvent) => Content | void | Promise<Content | void>;
+  onData?(data: any, event: Push): Content | void | Promise<Content | void>;
   /** Stands in where a push says nothing that could be shown. */
   fallback?: Partial<Content>;
   /**
@@ -21,6 +21,12 @@ export interface Hooks {
    * that was somebody's, within 10 s. Without it, the new one is nobody's until the next page's `sync()`.
    */
   userToken?: () => string | null | undefined | Promise<string | null | undefined>;
+}
+
+/** The browser's `PushEvent`, spelt out so that these types do without the workers' library. */
+export interface Push extends Event {
+  readonly data: { arrayBuffer(): ArrayBuffer; json(): any; text(): string } | null;
+  waitUntil(work: Promise<unknown>): void;
 }
 
 /** A notification's title and options, as the web names them. */

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { eventually, launchChromium, setNotifications, skipChromium } from "./support/browser.js";
+import { promptIn } from "./support/prompt.js";
 import { installPushService } from "./support/push.js";
 import { problem, startTidings } from "./support/servers.js";
 
@@ -90,6 +91,27 @@ describe("demo page", { skip: skipChromium(), timeout: 300_000 }, () => {
     assert.match(text, /BP4z9KsN6nGR…3jl7A8/);
     await world.page.click("#unsubscribe");
     await world.reaches("prompt");
+    assert.deepEqual(world.complaints, []);
+  });
+
+  test("shows the soft prompt as often as the person wants, in the page's style", async (t) => {
+    const world = await open(t);
+    const prompt = promptIn(world);
+    const shown = () => eventually("the soft prompt", prompt.isThere);
+    await world.page.click("#soft-prompt");
+    await shown();
+    assert.match(await prompt.text(), /nothing else/);
+    const [page, button] = await Promise.all([
+      world.page.$eval("#subscribe", (one) => getComputedStyle(one).backgroundColor),
+      prompt.style(".accept", "backgroundColor"),
+    ]);
+    assert.equal(button, page);
+    await world.page.keyboard.press("Escape");
+    await eventually("none", async () => !(await prompt.isThere()));
+    await world.page.click("#soft-prompt");
+    await shown();
+    await prompt.click(".accept");
+    await world.reaches("subscribed");
     assert.deepEqual(world.complaints, []);
   });
 

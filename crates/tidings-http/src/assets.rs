@@ -33,8 +33,13 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
 #[derive(Embed)]
 #[folder = "../../sdk"]
 #[include = "tidings.js"]
+#[include = "tidings-calls.js"]
+#[include = "tidings-prompt.js"]
 #[include = "tidings-sw.js"]
+#[include = "tidings-sw-renew.js"]
 #[include = "tidings.d.ts"]
+#[include = "tidings-prompt.d.ts"]
+#[include = "tidings-sw.d.ts"]
 #[include = "demo/*"]
 struct Files;
 

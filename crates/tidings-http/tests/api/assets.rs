@@ -7,10 +7,17 @@ use crate::harness::{Call, Harness, Setup, Transcript};
 #[tokio::test]
 async fn the_sdk_can_be_loaded_from_any_origin() {
     let harness = Harness::new().await;
+    const SCRIPT: &str = "text/javascript; charset=utf-8";
+    const TYPES: &str = "application/typescript; charset=utf-8";
     for (file, content_type) in [
-        ("tidings.js", "text/javascript; charset=utf-8"),
-        ("tidings-sw.js", "text/javascript; charset=utf-8"),
-        ("tidings.d.ts", "application/typescript; charset=utf-8"),
+        ("tidings.js", SCRIPT),
+        ("tidings-calls.js", SCRIPT),
+        ("tidings-prompt.js", SCRIPT),
+        ("tidings-sw.js", SCRIPT),
+        ("tidings-sw-renew.js", SCRIPT),
+        ("tidings.d.ts", TYPES),
+        ("tidings-prompt.d.ts", TYPES),
+        ("tidings-sw.d.ts", TYPES),
     ] {
         let path = format!("/sdk/{file}");
         let answer = harness.send(Call::get(&path)).await;
@@ -44,6 +51,7 @@ async fn nothing_else_of_the_sdks_folder_is_served() {
     let harness = Harness::new().await;
     for path in [
         "/sdk/package.json",
+        "/sdk/tidings-kept.d.ts",
         "/sdk/demo/index.html",
         "/sdk/demo%2Findex.html",
         "/sdk/..%2FCargo.toml",
