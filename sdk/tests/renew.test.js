@@ -151,6 +151,27 @@ describe("tidings-sw-renew.js", { skip: skipChromium(), timeout: 300_000 }, () =
     assert.deepEqual(await world.workerCalls(), []);
   });
 
+  for (const [name, change] of [
+    ["a logout that the page has begun", { leaving: true }],
+    ["the subscription of another worker", { scope: "https://site.example/elsewhere/" }],
+  ]) {
+    test(`does nothing for ${name}`, async (t) => {
+      const world = await open(t);
+      await world.page.evaluate(async (change) => {
+        const opening = indexedDB.open("tidings", 1);
+        await new Promise((resolve) => (opening.onsuccess = resolve));
+        const store = opening.result.transaction("subscriptions", "readwrite").objectStore("subscriptions");
+        const cursor = store.openCursor();
+        cursor.onsuccess = () => cursor.result.update({ ...cursor.result.value, ...change });
+        await new Promise((resolve) => (store.transaction.oncomplete = resolve));
+        opening.result.close();
+      }, change);
+      await world.change(null);
+      assert.equal(world.posted().length, 1);
+      assert.deepEqual(await world.workerCalls(), []);
+    });
+  }
+
   test("does nothing without the permission", async (t) => {
     const world = await open(t);
     await world.change(null, "denied");
