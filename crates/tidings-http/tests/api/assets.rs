@@ -4,11 +4,12 @@ use http::StatusCode;
 
 use crate::harness::{Call, Harness, Setup, Transcript};
 
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const TYPES: &str = "application/typescript; charset=utf-8";
+
 #[tokio::test]
 async fn the_sdk_can_be_loaded_from_any_origin() {
     let harness = Harness::new().await;
-    const SCRIPT: &str = "text/javascript; charset=utf-8";
-    const TYPES: &str = "application/typescript; charset=utf-8";
     for (file, content_type) in [
         ("tidings.js", SCRIPT),
         ("tidings-calls.js", SCRIPT),
