@@ -1,68 +1,19 @@
 //! Secrets at rest: sealed with an AEAD, bound to the place where they lie.
 
+mod keys;
+
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::digest;
 use tidings_webpush::Randomness;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::Zeroizing;
+
+pub use self::keys::{
+    MOST_SEALING_KEYS, SealingKey, SealingKeyId, SealingKeys, SealingKeysError, Spot,
+};
 
 const FORMAT: u8 = 1;
-const KEY_ID_BYTES: usize = 4;
-const HEADER_BYTES: usize = 1 + KEY_ID_BYTES + NONCE_LEN;
-
-/// A 256-bit key that seals secrets. It is never in the database.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct SealingKey([u8; 32]);
-
-impl SealingKey {
-    /// A new random key.
-    pub fn generate(randomness: &dyn Randomness) -> Self {
-        let mut bytes = [0; 32];
-        randomness.fill(&mut bytes);
-        Self(bytes)
-    }
-
-    /// Reads base64url (padding tolerated) or 64 hexadecimal digits of exactly 32 octets.
-    pub fn parse(text: &str) -> Result<Self, SealingError> {
-        let text = text.trim();
-        let bytes = Zeroizing::new(decode_key(text).ok_or(SealingError::KeyForm)?);
-        let bytes: [u8; 32] = bytes
-            .as_slice()
-            .try_into()
-            .map_err(|_| SealingError::KeyForm)?;
-        Ok(Self(bytes))
-    }
-
-    /// The key as base64url, for the file that keeps it.
-    pub fn expose_base64url(&self) -> Zeroizing<String> {
-        use base64::Engine as _;
-        Zeroizing::new(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(self.0))
-    }
-}
-
-impl fmt::Debug for SealingKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SealingKey")
-    }
-}
-
-fn decode_key(text: &str) -> Option<Vec<u8>> {
-    use base64::Engine as _;
-    if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return (0..64)
-            .step_by(2)
-            .map(|i| u8::from_str_radix(text.get(i..i + 2)?, 16).ok())
-            .collect();
-    }
-    let unpadded = text
-        .trim_end_matches('=')
-        .replace('+', "-")
-        .replace('/', "_");
-    base64::engine::general_purpose::URL_SAFE_NO_PAD
-        .decode(unpadded)
-        .ok()
-}
+const HEADER_BYTES: usize = SealingKeyId::MARK_BYTES + NONCE_LEN;
 
 /// Where a sealed value lies. A value moved to another place does not open.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +46,7 @@ pub struct Sealer {
 }
 
 struct KeyInUse {
-    id: [u8; KEY_ID_BYTES],
+    id: SealingKeyId,
     key: LessSafeKey,
 }
 
@@ -108,6 +59,16 @@ impl Sealer {
         })
     }
 
+    /// A sealer with the keys that an operator gave.
+    pub fn with_keys(keys: &SealingKeys) -> Result<Self, SealingError> {
+        Self::new(keys.first(), keys.others())
+    }
+
+    /// The key that seals.
+    pub fn primary(&self) -> SealingKeyId {
+        self.primary.id
+    }
+
     /// Seals `plaintext` for `place`: format, key id, nonce, ciphertext, tag.
     pub fn seal(
         &self,
@@ -118,8 +79,7 @@ impl Sealer {
         let mut nonce = [0; NONCE_LEN];
         randomness.fill(&mut nonce);
         let mut sealed = Vec::with_capacity(HEADER_BYTES + plaintext.len() + AES_256_GCM.tag_len());
-        sealed.push(FORMAT);
-        sealed.extend_from_slice(&self.primary.id);
+        sealed.extend_from_slice(&self.primary.id.mark());
         sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(plaintext);
         let in_place = sealed.get_mut(HEADER_BYTES..).ok_or(SealingError::Failed)?;
@@ -142,29 +102,20 @@ impl Sealer {
         place: Place<'_>,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, SealingError> {
-        let (header, ciphertext) = sealed
-            .split_at_checked(HEADER_BYTES)
-            .ok_or(SealingError::Damaged(place.table))?;
-        let (format_and_id, nonce) = header
-            .split_at_checked(1 + KEY_ID_BYTES)
-            .ok_or(SealingError::Damaged(place.table))?;
-        let (format, id) = format_and_id
-            .split_first()
-            .ok_or(SealingError::Damaged(place.table))?;
-        if *format != FORMAT {
-            return Err(SealingError::Damaged(place.table));
-        }
+        let damaged = || SealingError::Damaged(place.table);
+        let (header, ciphertext) = sealed.split_at_checked(HEADER_BYTES).ok_or_else(damaged)?;
+        let id = SealingKeyId::of_sealed(header).ok_or_else(damaged)?;
+        let nonce = header.get(SealingKeyId::MARK_BYTES..).unwrap_or_default();
         let key = std::iter::once(&self.primary)
             .chain(&self.others)
             .find(|key| key.id == id)
             .ok_or(SealingError::UnknownKey)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce)
-            .map_err(|_| SealingError::Damaged(place.table))?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| damaged())?;
         let mut plaintext = Zeroizing::new(ciphertext.to_vec());
         let length = key
             .key
             .open_in_place(nonce, Aad::from(place.associated_data()), &mut plaintext)
-            .map_err(|_| SealingError::Damaged(place.table))?
+            .map_err(|_| damaged())?
             .len();
         plaintext.truncate(length);
         Ok(plaintext)
@@ -179,14 +130,9 @@ impl fmt::Debug for Sealer {
 
 impl KeyInUse {
     fn new(key: &SealingKey) -> Result<Self, SealingError> {
-        let digest = digest::digest(&digest::SHA256, &key.0);
-        let mut id = [0; KEY_ID_BYTES];
-        for (to, from) in id.iter_mut().zip(digest.as_ref()) {
-            *to = *from;
-        }
         let unbound = UnboundKey::new(&AES_256_GCM, &key.0).map_err(|_| SealingError::Failed)?;
         Ok(Self {
-            id,
+            id: key.id(),
             key: LessSafeKey::new(unbound),
         })
     }
@@ -204,7 +150,8 @@ pub enum SealingError {
     /// Sealed with a key that was not given.
     #[error(
         "the database was sealed with another sealing key: start with the key this data directory \
-         was made with (setting `sealing_key`, or the file `sealing-key` in the data directory)"
+         was made with (setting `sealing_key`, or the file `sealing-key` in the data directory); \
+         `tidings keys list` shows which keys it needs"
     )]
     UnknownKey,
     /// The value was changed, cut, or moved from another row.
@@ -281,20 +228,5 @@ mod tests {
         assert_eq!(both.open(PLACE, &sealed).unwrap().as_slice(), b"x");
         let only_new = Sealer::new(&new, &[]).unwrap();
         assert_eq!(only_new.open(PLACE, &sealed), Err(SealingError::UnknownKey));
-    }
-
-    #[test]
-    fn a_key_is_read_in_both_spellings() {
-        let hexadecimal = "00".repeat(31) + "ff";
-        let base64 = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAP8=";
-        let from_hexadecimal = SealingKey::parse(&hexadecimal).unwrap();
-        assert_eq!(
-            *from_hexadecimal.expose_base64url(),
-            *SealingKey::parse(base64).unwrap().expose_base64url()
-        );
-        assert_eq!(
-            SealingKey::parse("short").unwrap_err(),
-            SealingError::KeyForm
-        );
     }
 }

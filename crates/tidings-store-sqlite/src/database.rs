@@ -108,6 +108,19 @@ pub(crate) fn open_for_reading(directory: &Path) -> Result<Connection, OpenError
     opened.map_err(|source| OpenError::Sqlite { path, source })
 }
 
+/// Lets a connection leave nothing of what it deletes or replaces: not in the file, and not in a
+/// folder for temporary files, where `VACUUM` would put a copy of all of it.
+pub(crate) fn leave_no_traces(connection: &Connection, directory: &Path) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "secure_delete", true)?;
+    // In a file, not in memory: the copy is as large as the database.
+    connection.pragma_update(None, "temp_store", "FILE")?;
+    connection.pragma_update(
+        None,
+        "temp_store_directory",
+        directory.to_string_lossy().as_ref(),
+    )
+}
+
 fn lock(directory: &Path) -> Result<DirectoryLock, OpenError> {
     let path = directory.join(LOCK_FILE);
     let file = OpenOptions::new()

@@ -7,11 +7,13 @@
 mod api_tokens;
 mod batches;
 mod database;
+mod maintenance;
 mod messages;
 mod outcomes;
 mod plans;
 mod readers;
 mod receipts;
+mod sealed_columns;
 mod setup;
 mod subscriptions;
 mod vapid_keys;
@@ -29,6 +31,9 @@ use tidings_core::vapid_key::VapidKeyRecord;
 use tidings_webpush::{Randomness, VapidKey};
 
 pub use crate::database::OpenError;
+pub use crate::maintenance::{
+    KeyUsage, Maintenance, ReadError, ResealError, ResealStep, Resealed, read_key_usage,
+};
 use crate::readers::Readers;
 use crate::writer::{Queue, Writer};
 
@@ -119,15 +124,4 @@ pub fn read_vapid_keys(
 ) -> Result<Vec<(VapidKeyRecord, VapidKey)>, ReadError> {
     let connection = database::open_for_reading(directory)?;
     Ok(vapid_keys::read_pairs(&connection, sealer, application)?)
-}
-
-/// Why a database could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// It could not be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// It could not be understood.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }

@@ -12,7 +12,6 @@ use tidings_core::message::{
     MessageCounts, MessageOptions, MessageRecord, MessageState, MessageToSend, NewMessage, Plan,
     ReceiptCounts,
 };
-use tidings_core::sealing::Place;
 use tidings_core::store::{
     Accepted, AudienceMember, IdempotencyKey, MessageStore, Page, PageRequest, PlannedStep,
     StoreError,
@@ -20,6 +19,7 @@ use tidings_core::store::{
 use tidings_webpush::Topic;
 
 use crate::database::refused;
+use crate::sealed_columns::CONTENTS;
 use crate::writer::Queue;
 use crate::{Seals, SqliteStore, plans};
 
@@ -156,7 +156,7 @@ fn accepted_before(
 
 fn insert(connection: &Connection, seals: &Seals, new: &NewMessage) -> Result<(), StoreError> {
     let content = seals.sealer.seal(
-        place(&new.id),
+        CONTENTS.place(new.id.as_bytes()),
         &new.content.to_stored(),
         seals.randomness.as_ref(),
     )?;
@@ -307,18 +307,10 @@ fn to_send(
     };
     let sealed: Vec<u8> = row.get(0).map_err(refused)?;
     let state: String = row.get(4).map_err(refused)?;
-    let opened = seals.sealer.open(place(&id), &sealed)?;
+    let opened = seals.sealer.open(CONTENTS.place(id.as_bytes()), &sealed)?;
     Ok(Some(MessageToSend {
         content: Content::from_stored(&opened).ok_or(StoreError::Unreadable("messages.content"))?,
         options: read_options(row, 1)?,
         cancelled: state == MessageState::Cancelled.as_str(),
     }))
-}
-
-fn place(id: &MessageId) -> Place<'_> {
-    Place {
-        table: "messages",
-        column: "content",
-        row: id.as_bytes(),
-    }
 }

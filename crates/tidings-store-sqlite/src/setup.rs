@@ -5,10 +5,10 @@ use rusqlite::{Connection, OptionalExtension as _};
 use tidings_core::application::{ApplicationId, ApplicationName};
 use tidings_core::clock::Timestamp;
 use tidings_core::mac::MacSecrets;
-use tidings_core::sealing::Place;
 use tidings_core::store::{SetupStore, StoreError, Swept};
 
 use crate::database::refused;
+use crate::sealed_columns::SECRETS;
 use crate::writer::Queue;
 use crate::{Seals, SqliteStore};
 
@@ -93,11 +93,7 @@ fn secret(
     name: &'static str,
     made: [u8; 32],
 ) -> Result<[u8; 32], StoreError> {
-    let place = Place {
-        table: "secrets",
-        column: "sealed",
-        row: name.as_bytes(),
-    };
+    let place = SECRETS.place(name.as_bytes());
     let kept: Option<Vec<u8>> = connection
         .query_row(
             "SELECT sealed FROM secrets WHERE name = ?1",

@@ -7,12 +7,13 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use tidings_core::application::ApplicationId;
 use tidings_core::clock::Timestamp;
 use tidings_core::id::VapidKeyId;
-use tidings_core::sealing::{Place, Sealer};
+use tidings_core::sealing::Sealer;
 use tidings_core::store::{NewVapidKey, StoreError, VapidKeyStore};
 use tidings_core::vapid_key::{VapidKeyRecord, VapidKeyState};
 use tidings_webpush::{VapidKey, VapidPublicKey};
 
 use crate::database::refused;
+use crate::sealed_columns::PRIVATE_KEYS;
 use crate::writer::Queue;
 use crate::{Seals, SqliteStore};
 
@@ -90,7 +91,7 @@ fn add(
 fn insert(connection: &Connection, seals: &Seals, new: &NewVapidKey) -> Result<(), StoreError> {
     let scalar = new.key.to_raw_base64url();
     let sealed = seals.sealer.seal(
-        private_key_place(&new.id),
+        PRIVATE_KEYS.place(new.id.as_bytes()),
         scalar.as_bytes(),
         seals.randomness.as_ref(),
     )?;
@@ -242,16 +243,8 @@ fn key_pair(
     let Some(sealed) = sealed else {
         return Ok(None);
     };
-    let opened = sealer.open(private_key_place(&id), &sealed)?;
+    let opened = sealer.open(PRIVATE_KEYS.place(id.as_bytes()), &sealed)?;
     VapidKey::from_key_file(&opened)
         .map(Some)
         .map_err(|_| StoreError::Unreadable("vapid_keys.private_key"))
-}
-
-fn private_key_place(id: &VapidKeyId) -> Place<'_> {
-    Place {
-        table: "vapid_keys",
-        column: "private_key",
-        row: id.as_bytes(),
-    }
 }

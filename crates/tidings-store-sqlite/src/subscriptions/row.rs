@@ -6,7 +6,6 @@ use tidings_core::attributes::Attributes;
 use tidings_core::batch::Seq;
 use tidings_core::clock::Timestamp;
 use tidings_core::id::{SubscriptionId, VapidKeyId};
-use tidings_core::sealing::Place;
 use tidings_core::store::StoreError;
 use tidings_core::subscription::{
     Locale, SubscriptionDetails, SubscriptionRecord, SubscriptionState, TimeZoneName, UserId,
@@ -18,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::Seals;
 use crate::database::refused;
+use crate::sealed_columns::CAPABILITIES;
 
 const AUTH_BYTES: usize = 16;
 const P256DH_BYTES: usize = 65;
@@ -76,14 +76,6 @@ pub(crate) fn read_encoding(text: &str) -> Result<ContentEncoding, StoreError> {
         .map_err(|_| StoreError::Unreadable("subscriptions.encoding"))
 }
 
-fn place(id: &SubscriptionId) -> Place<'_> {
-    Place {
-        table: "subscriptions",
-        column: "capability",
-        row: id.as_bytes(),
-    }
-}
-
 /// Whoever has endpoint, `p256dh` and `auth` can send: they are one sealed blob (RFC 8030 §8.3).
 pub(super) fn seal_capability(
     seals: &Seals,
@@ -97,9 +89,11 @@ pub(super) fn seal_capability(
     plain.extend_from_slice(subscription.auth.expose());
     plain.extend_from_slice(subscription.p256dh.as_bytes());
     plain.extend_from_slice(endpoint);
-    Ok(seals
-        .sealer
-        .seal(place(&id), &plain, seals.randomness.as_ref())?)
+    Ok(seals.sealer.seal(
+        CAPABILITIES.place(id.as_bytes()),
+        &plain,
+        seals.randomness.as_ref(),
+    )?)
 }
 
 pub(crate) fn open_capability(
@@ -107,7 +101,9 @@ pub(crate) fn open_capability(
     id: SubscriptionId,
     sealed: &[u8],
 ) -> Result<Subscription, StoreError> {
-    let plain = seals.sealer.open(place(&id), sealed)?;
+    let plain = seals
+        .sealer
+        .open(CAPABILITIES.place(id.as_bytes()), sealed)?;
     let parsed = || {
         let (auth, rest) = plain.split_at_checked(AUTH_BYTES)?;
         let (p256dh, endpoint) = rest.split_at_checked(P256DH_BYTES)?;
