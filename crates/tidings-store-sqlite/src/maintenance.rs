@@ -81,6 +81,26 @@ impl Maintenance {
         key_usage(&self.connection)
     }
 
+    /// Whether `sealer` has the key without which no server starts.
+    ///
+    /// # Errors
+    /// [`SealingError::UnknownKey`] if it has not.
+    pub fn check_keys(&self, sealer: &Sealer) -> Result<(), StoreError> {
+        let secrets = stale(
+            &self.connection,
+            &sealed_columns::SECRETS,
+            &sealed_columns::SECRETS.start,
+            sealer.primary(),
+        )?;
+        for secret in secrets {
+            let place = sealed_columns::SECRETS.place(&secret.row);
+            if let Err(SealingError::UnknownKey) = sealer.open(place, &secret.sealed) {
+                return Err(SealingError::UnknownKey.into());
+            }
+        }
+        Ok(())
+    }
+
     /// Seals every value anew that is not sealed with the first key of `sealer`, then clears what
     /// was there before out of the file.
     ///
@@ -88,13 +108,15 @@ impl Maintenance {
     /// SIGKILL, and done again: what is sealed with the first key is left as it is.
     ///
     /// # Errors
-    /// A value that does not open is no error: it is reported, counted and left as it is.
+    /// Those of [`Self::check_keys`], before anything is changed. Another value that does not open
+    /// is no error: it is reported, counted and left as it is.
     pub fn reseal(
         &mut self,
         sealer: &Sealer,
         randomness: &dyn Randomness,
         watch: &mut dyn FnMut(ResealStep) -> ControlFlow<()>,
     ) -> Result<Resealed, ResealError> {
+        self.check_keys(sealer)?;
         let mut job = Reseal {
             connection: &mut self.connection,
             sealer,
@@ -212,7 +234,7 @@ impl Reseal<'_> {
         for column in &sealed_columns::ALL {
             let mut cursor = column.start.clone();
             loop {
-                let stale = self.stale(column, &cursor)?;
+                let stale = stale(self.connection, column, &cursor, self.sealer.primary())?;
                 let Some(last) = stale.last() else {
                     break;
                 };
@@ -223,32 +245,6 @@ impl Reseal<'_> {
             }
         }
         Ok(ControlFlow::Continue(()))
-    }
-
-    fn stale(&self, column: &SealedColumn, after: &Value) -> Result<Vec<Stale>, StoreError> {
-        let SealedColumn { table, row, .. } = column;
-        let (cursor, sealed) = (column.cursor, column.column);
-        // Index: the table itself, in its own order.
-        let sql = format!(
-            "-- reseal
-            SELECT {cursor}, {row}, {sealed}
-            FROM {table}
-            WHERE {cursor} > ?1 AND substr({sealed}, 1, ?2) <> ?3
-            ORDER BY {cursor}
-            LIMIT ?4"
-        );
-        let mut statement = self.connection.prepare_cached(&sql).map_err(refused)?;
-        let mark = self.sealer.primary().mark();
-        let rows = statement
-            .query_map((after, mark.len(), mark, RESEALED_AT_ONCE), |row| {
-                Ok(Stale {
-                    cursor: row.get(0)?,
-                    row: row.get_ref(1)?.as_bytes()?.to_vec(),
-                    sealed: row.get(2)?,
-                })
-            })
-            .map_err(refused)?;
-        rows.collect::<Result<_, _>>().map_err(refused)
     }
 
     /// Seals these values anew in one transaction, then tells of it.
@@ -303,6 +299,38 @@ impl Reseal<'_> {
     }
 }
 
+/// The next values after a row that another key than `primary` sealed.
+fn stale(
+    connection: &Connection,
+    column: &SealedColumn,
+    after: &Value,
+    primary: SealingKeyId,
+) -> Result<Vec<Stale>, StoreError> {
+    let SealedColumn { table, row, .. } = column;
+    let (cursor, sealed) = (column.cursor, column.column);
+    // Index: the table itself, in its own order.
+    let sql = format!(
+        "-- reseal
+            SELECT {cursor}, {row}, {sealed}
+            FROM {table}
+            WHERE {cursor} > ?1 AND substr({sealed}, 1, ?2) IS NOT ?3
+            ORDER BY {cursor}
+            LIMIT ?4"
+    );
+    let mut statement = connection.prepare_cached(&sql).map_err(refused)?;
+    let mark = primary.mark();
+    let rows = statement
+        .query_map((after, mark.len(), mark, RESEALED_AT_ONCE), |row| {
+            Ok(Stale {
+                cursor: row.get(0)?,
+                row: row.get_ref(1)?.as_bytes()?.to_vec(),
+                sealed: row.get(2)?,
+            })
+        })
+        .map_err(refused)?;
+    rows.collect::<Result<_, _>>().map_err(refused)
+}
+
 fn key_usage(connection: &Connection) -> Result<Vec<KeyUsage>, StoreError> {
     let mut usage = Vec::new();
     for SealedColumn { table, column, .. } in sealed_columns::ALL {
@@ -318,8 +346,10 @@ fn key_usage(connection: &Connection) -> Result<Vec<KeyUsage>, StoreError> {
             .map_err(refused)?;
         let mut counts: BTreeMap<Option<SealingKeyId>, u64> = BTreeMap::new();
         while let Some(row) = rows.next().map_err(refused)? {
-            let mark: Vec<u8> = row.get(0).map_err(refused)?;
-            *counts.entry(SealingKeyId::of_sealed(&mark)).or_default() += 1;
+            // Too short is no mark, and to SQLite the beginning of nothing is NULL.
+            let mark: Option<[u8; SealingKeyId::MARK_BYTES]> = row.get(0).unwrap_or_default();
+            let key = mark.and_then(|mark| SealingKeyId::of_sealed(&mark));
+            *counts.entry(key).or_default() += 1;
         }
         usage.extend(
             counts
