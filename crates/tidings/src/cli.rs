@@ -1,5 +1,6 @@
 //! The command line.
 
+mod keys;
 mod tokens;
 
 use std::net::SocketAddr;
@@ -9,9 +10,10 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use tidings_sandbox::Personality;
 
+pub(crate) use crate::cli::keys::{KeysCommand, KeysListArgs, KeysResealArgs};
 pub(crate) use crate::cli::tokens::TokensCommand;
 use crate::logging::LoggingArgs;
-use crate::settings::SettingsArgs;
+use crate::settings::{DirectoryArgs, SettingsArgs};
 
 /// A self-hosted Web Push server.
 ///
@@ -51,6 +53,9 @@ pub(crate) enum Command {
     /// Make, import and export VAPID keys
     #[command(subcommand)]
     Vapid(VapidCommand),
+    /// Show and replace the keys that seal the secrets in the database
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Make, list and revoke API tokens of a running server
     #[command(subcommand)]
     Tokens(TokensCommand),
@@ -247,23 +252,8 @@ pub(crate) enum VapidCommand {
         #[arg(long, value_name = "ID")]
         key: Option<String>,
 
-        /// The server's data directory
-        #[arg(
-            long,
-            env = "TIDINGS_DATA_DIR",
-            default_value = "./tidings-data",
-            value_name = "FOLDER"
-        )]
-        data_dir: PathBuf,
-
-        /// The key that seals the data directory, if it is not in it
-        #[arg(
-            long,
-            env = "TIDINGS_SEALING_KEY",
-            hide_env_values = true,
-            value_name = "KEY"
-        )]
-        sealing_key: Option<String>,
+        #[command(flatten)]
+        directory: DirectoryArgs,
 
         /// Print JSON
         #[arg(long)]

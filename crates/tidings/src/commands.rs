@@ -2,6 +2,7 @@
 
 mod completions;
 mod demo;
+mod keys;
 mod sandbox;
 mod send;
 mod serve;
@@ -20,6 +21,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Sandbox(args) => in_runtime(sandbox::run(args)),
         Command::Send(args) => send::run(&args),
         Command::Vapid(command) => vapid::run(command),
+        Command::Keys(command) => keys::run(command),
         Command::Tokens(command) => tokens::run(command),
         Command::Completions { shell } => completions::run(shell),
     }

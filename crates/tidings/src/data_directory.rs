@@ -1,19 +1,23 @@
 //! The data directory: the folder, and the secrets that are files in it.
 
+mod permissions;
+mod sealing_key_file;
+
 use std::fs;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use tempfile::NamedTempFile;
-use tidings_core::sealing::SealingKey;
+use tidings_core::sealing::{SealingKey, SealingKeys};
 use tidings_http::AdminToken;
 use tidings_webpush::SystemRandomness;
 use zeroize::Zeroizing;
 
+pub(crate) use crate::data_directory::sealing_key_file::SealingKeyFile;
 use crate::output;
+use crate::settings::ConfiguredKeys;
 
-const SEALING_KEY_FILE: &str = "sealing-key";
 const ADMIN_TOKEN_FILE: &str = "admin-token";
 
 /// A folder that only its owner can look into.
@@ -23,7 +27,7 @@ pub(crate) struct DataDirectory {
 }
 
 impl DataDirectory {
-    /// Makes the folder if it is not there.
+    /// Makes the folder if it is not there, and sees to it that it is its owner's alone.
     pub(crate) fn create(path: &Path) -> Result<Self> {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
@@ -32,6 +36,7 @@ impl DataDirectory {
         builder
             .create(path)
             .with_context(|| format!("cannot make the data directory {}", path.display()))?;
+        permissions::tighten(path);
         Ok(Self {
             path: path.to_owned(),
         })
@@ -54,26 +59,32 @@ impl DataDirectory {
         &self.path
     }
 
-    /// The sealing key: the configured one, else the file's, else a new one for a new database.
-    pub(crate) fn sealing_key(&self, configured: Option<SealingKey>) -> Result<SealingKey> {
-        if let Some(key) = configured {
-            return Ok(key);
+    /// The sealing keys: the configured ones, else the file's, else a new one for a new database.
+    pub(crate) fn sealing_keys(&self, configured: Option<ConfiguredKeys>) -> Result<SealingKeys> {
+        if let Some(configured) = configured {
+            return Ok(configured.keys);
         }
-        let path = self.path.join(SEALING_KEY_FILE);
-        if let Some(text) = read_if_there(&path)? {
-            return SealingKey::parse(&text).with_context(|| format!("in {}", path.display()));
+        let file = self.sealing_key_file();
+        if let Some(content) = file.read()? {
+            return Ok(content.keys);
         }
         if tidings_store_sqlite::exists(&self.path) {
             // A new key could not open what the lost one sealed.
             bail!(
                 "{} holds a database but no sealing key: give the one it was made with (setting \
-                 sealing_key), or restore the file {SEALING_KEY_FILE}",
-                self.path.display()
+                 sealing_key), or restore the file {}",
+                self.path.display(),
+                sealing_key_file::NAME
             );
         }
         let key = SealingKey::generate(&SystemRandomness);
-        write_new(&path, &key.expose_base64url())?;
-        Ok(key)
+        write_new(file.path(), &key.expose_base64url())?;
+        Ok(SealingKeys::one(key))
+    }
+
+    /// The file of sealing keys that is used if none are configured.
+    pub(crate) fn sealing_key_file(&self) -> SealingKeyFile {
+        SealingKeyFile::in_folder(&self.path)
     }
 
     /// The admin token: the configured one, else the file's, else a new one.
@@ -129,15 +140,31 @@ pub(crate) fn write_new(path: &Path, text: &str) -> Result<()> {
         .with_context(|| format!("cannot make the file {}", path.display()))
 }
 
+/// Writes a secret in the place of an earlier one: a power failure leaves one or the other.
+fn replace(path: &Path, text: &str) -> Result<()> {
+    write_aside(path, text)
+        .and_then(|file| Ok(file.persist(path)?))
+        .and_then(|_| sync_folder_of(path))
+        .with_context(|| format!("cannot replace the file {}", path.display()))
+}
+
 /// A temporary file in the same folder; such files are their owner's alone (mode 0600).
 fn write_aside(path: &Path, text: &str) -> std::io::Result<NamedTempFile> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    let mut file = tempfile::Builder::new()
+        .prefix(&aside_prefix(path))
+        .tempfile_in(folder.unwrap_or(Path::new(".")))?;
     writeln!(file, "{}", text.trim_end())?;
     file.as_file().sync_all()?;
     Ok(file)
+}
+
+/// How the names of temporary files begin that are to become this one.
+fn aside_prefix(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!(".{name}.")
 }
 
 /// A new file survives a power failure only if its folder is written too: without the sealing key

@@ -67,7 +67,7 @@ impl RunningServer {
             None => Url::parse(&format!("http://{address}/"))?,
         };
         let site_url = site_url(&settings, &public_url)?;
-        let sealer = Sealer::new(&directory.sealing_key(settings.sealing_key)?, &[])?;
+        let sealer = Sealer::with_keys(&directory.sealing_keys(settings.sealing_keys)?)?;
         let store = Arc::new(SqliteStore::open(Options {
             directory: directory.path().to_owned(),
             sealer: Arc::new(sealer),

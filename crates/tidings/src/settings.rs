@@ -2,6 +2,7 @@
 
 mod file;
 mod limits;
+mod sealing;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,13 +11,15 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use ipnet::IpNet;
 use tidings_core::application::{PageOrigin, PageUsers};
-use tidings_core::sealing::SealingKey;
 use tidings_http::{AdminToken, RateLimitSettings, TrustedProxies};
 use tidings_webpush::{Contact, HostPattern, VapidKey};
 use url::Url;
 
 use crate::settings::file::SettingsFile;
 use crate::settings::limits::LimitArgs;
+pub(crate) use crate::settings::sealing::{
+    ConfiguredKeys, DirectoryArgs, DirectorySettings, read_key_file,
+};
 
 /// Where `tidings serve` looks for a settings file if none is named.
 const DEFAULT_FILE: &str = "tidings.toml";
@@ -27,17 +30,12 @@ const DEFAULT_LISTEN: SocketAddr =
 /// Run the server. Every setting can also stand in the settings file; `docs/api.md` explains each.
 #[derive(Args, Clone, Default)]
 pub(crate) struct SettingsArgs {
-    /// A settings file [default: tidings.toml in the working directory, if there is one]
-    #[arg(long, env = "TIDINGS_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    directory: DirectoryArgs,
 
     /// Where to listen [default: 127.0.0.1:8030]
     #[arg(long, env = "TIDINGS_LISTEN", value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
-
-    /// Database, lock, and the sealing key if none is given [default: ./tidings-data]
-    #[arg(long, env = "TIDINGS_DATA_DIR", value_name = "FOLDER")]
-    data_dir: Option<PathBuf>,
 
     /// Reserved for PostgreSQL; this version keeps everything in the data directory
     #[arg(long, env = "TIDINGS_DATABASE_URL", value_name = "URL", hide = true)]
@@ -59,19 +57,6 @@ pub(crate) struct SettingsArgs {
         value_name = "CIDR"
     )]
     trusted_proxies: Option<Vec<String>>,
-
-    /// The key that seals secrets at rest: 32 octets in base64 or hexadecimal digits
-    #[arg(
-        long,
-        env = "TIDINGS_SEALING_KEY",
-        hide_env_values = true,
-        value_name = "KEY"
-    )]
-    sealing_key: Option<String>,
-
-    /// A file that holds the sealing key [default: made in the data directory]
-    #[arg(long, env = "TIDINGS_SEALING_KEY_FILE", value_name = "FILE")]
-    sealing_key_file: Option<PathBuf>,
 
     /// The admin token: any text of 32 characters or more
     #[arg(
@@ -160,9 +145,9 @@ pub(crate) struct SettingsArgs {
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) data_dir: PathBuf,
+    pub(crate) sealing_keys: Option<ConfiguredKeys>,
     pub(crate) public_url: Option<Url>,
     pub(crate) trusted_proxies: TrustedProxies,
-    pub(crate) sealing_key: Option<SealingKey>,
     pub(crate) admin_token: Option<AdminToken>,
     pub(crate) vapid_key: Option<VapidKey>,
     pub(crate) contact: Option<Contact>,
@@ -185,32 +170,25 @@ pub(crate) struct PushSettings {
 impl Settings {
     /// Reads the settings of `tidings serve`.
     pub(crate) fn read(args: SettingsArgs) -> Result<Self> {
-        let file = SettingsFile::read(args.config.as_deref(), Path::new(DEFAULT_FILE))?;
+        let file = SettingsFile::read(args.directory.config.as_deref(), Path::new(DEFAULT_FILE))?;
         Self::merge(args, file)
     }
 
-    fn merge(args: SettingsArgs, file: SettingsFile) -> Result<Self> {
+    fn merge(args: SettingsArgs, mut file: SettingsFile) -> Result<Self> {
+        let directory = DirectorySettings::merge(args.directory, &mut file)?;
         refuse_reserved(
             args.database_url.or(file.database_url).as_deref(),
             args.nats_url.or(file.nats_url).as_deref(),
-        )?;
-        let sealing_key = secret(
-            "sealing_key",
-            args.sealing_key.or(file.sealing_key),
-            args.sealing_key_file.or(file.sealing_key_file),
         )?;
         let admin_token = secret(
             "admin_token",
             args.admin_token.or(file.admin_token),
             args.admin_token_file.or(file.admin_token_file),
         )?;
-        let parse_sealing = |text: String| SealingKey::parse(&text).context("setting sealing_key");
         Ok(Self {
             listen: args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
-            data_dir: args
-                .data_dir
-                .or(file.data_dir)
-                .unwrap_or_else(|| "./tidings-data".into()),
+            data_dir: directory.data_dir,
+            sealing_keys: directory.sealing_keys,
             public_url: args
                 .public_url
                 .or(file.public_url)
@@ -221,7 +199,6 @@ impl Settings {
                 "trusted_proxies",
                 network,
             )?),
-            sealing_key: sealing_key.map(parse_sealing).transpose()?,
             admin_token: admin_token
                 .map(|text| AdminToken::parse(&text).context("setting admin_token"))
                 .transpose()?,

@@ -14,7 +14,7 @@ pub(crate) fn on_signal() -> Result<CancellationToken> {
         tracing::info!("stopping; once more to stop at once");
         cancelled.cancel();
         signals.next().await;
-        tracing::warn!("stopped at once; sends that were under way may be repeated");
+        tracing::warn!("stopped at once; what was under way may be done again");
         std::process::exit(130);
     });
     Ok(token)

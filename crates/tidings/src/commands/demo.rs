@@ -31,9 +31,9 @@ pub(super) async fn run(args: DemoArgs) -> Result<()> {
     let server = RunningServer::start(Settings {
         listen: args.listen,
         data_dir: data.path().to_owned(),
+        sealing_keys: None,
         public_url: None,
         trusted_proxies: TrustedProxies::default(),
-        sealing_key: None,
         admin_token: Some(AdminToken::parse(&token)?),
         vapid_key: None,
         contact: None,

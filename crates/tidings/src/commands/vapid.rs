@@ -1,12 +1,12 @@
 //! `tidings vapid`.
 
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tidings_core::application::ApplicationId;
-use tidings_core::sealing::{Sealer, SealingKey};
+use tidings_core::sealing::Sealer;
 use tidings_core::vapid_key::VapidKeyState;
 use tidings_webpush::VapidKey;
 
@@ -14,7 +14,7 @@ use crate::api_client::ApiClient;
 use crate::cli::{ServerArgs, VapidCommand};
 use crate::data_directory::{DataDirectory, write_new};
 use crate::output;
-use crate::settings::read_vapid_key;
+use crate::settings::{DirectoryArgs, DirectorySettings, read_vapid_key};
 
 pub(super) fn run(command: VapidCommand) -> Result<()> {
     match command {
@@ -26,10 +26,9 @@ pub(super) fn run(command: VapidCommand) -> Result<()> {
         } => import(&file, keep_active, &server),
         VapidCommand::Export {
             key,
-            data_dir,
-            sealing_key,
+            directory,
             json,
-        } => export(key.as_deref(), &data_dir, sealing_key.as_deref(), json),
+        } => export(key.as_deref(), directory, json),
     }
 }
 
@@ -85,15 +84,10 @@ fn read_standard_input() -> Result<VapidKey> {
     VapidKey::from_key_file(&file).context("standard input holds no VAPID key that can be used")
 }
 
-fn export(
-    wanted: Option<&str>,
-    data_dir: &Path,
-    sealing_key: Option<&str>,
-    json: bool,
-) -> Result<()> {
-    let directory = DataDirectory::existing(data_dir)?;
-    let configured = sealing_key.map(SealingKey::parse).transpose()?;
-    let sealer = Sealer::new(&directory.sealing_key(configured)?, &[])?;
+fn export(wanted: Option<&str>, directory: DirectoryArgs, json: bool) -> Result<()> {
+    let settings = DirectorySettings::read(directory)?;
+    let directory = DataDirectory::existing(&settings.data_dir)?;
+    let sealer = Sealer::with_keys(&directory.sealing_keys(settings.sealing_keys)?)?;
     let keys =
         tidings_store_sqlite::read_vapid_keys(directory.path(), &sealer, ApplicationId::DEFAULT)?;
     let found = keys.into_iter().find(|(record, _)| match wanted {
@@ -101,10 +95,7 @@ fn export(
         None => record.state == VapidKeyState::Active,
     });
     let (_, key) = found.with_context(|| match wanted {
-        Some(id) => format!(
-            "there is no key {id} in {}",
-            PathBuf::from(data_dir).display()
-        ),
+        Some(id) => format!("there is no key {id} in {}", directory.path().display()),
         None => "the default application has no active key".to_owned(),
     })?;
     print_key(&key, json)

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use crate::settings::limits::LimitTable;
+use crate::settings::sealing::KeyTexts;
 
 /// What may stand in the file. Unknown keys are errors.
 #[derive(Deserialize, Default)]
@@ -20,7 +21,7 @@ pub(super) struct SettingsFile {
     pub(super) nats_url: Option<String>,
     pub(super) public_url: Option<String>,
     pub(super) trusted_proxies: Option<Vec<String>>,
-    pub(super) sealing_key: Option<String>,
+    pub(super) sealing_key: Option<KeyTexts>,
     pub(super) sealing_key_file: Option<PathBuf>,
     pub(super) admin_token: Option<String>,
     pub(super) admin_token_file: Option<PathBuf>,
