@@ -16,6 +16,7 @@ mod binary;
 mod command_line;
 #[path = "../support/http.rs"]
 mod http;
+mod keys;
 #[path = "../support/other_senders.rs"]
 mod other_senders;
 mod peers;

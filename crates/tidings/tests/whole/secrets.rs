@@ -48,6 +48,8 @@ async fn neither_the_data_directory_nor_the_log_gives_a_secret_away() -> Result<
     secrets.search_files(&settings.data_folder(), &public_key)?;
     tidings.stop().await?;
     secrets.search_files(&settings.data_folder(), &public_key)?;
+    replace_the_sealing_key(&settings)?;
+    secrets.search_files(&settings.data_folder(), &public_key)?;
     let log = log.lines().join("\n");
     ensure!(
         log.contains("listening on") && log.contains("TRACE"),
@@ -57,6 +59,33 @@ async fn neither_the_data_directory_nor_the_log_gives_a_secret_away() -> Result<
     ensure!(!log.contains("vapid t="), "a VAPID token is in the log");
     sandbox.end();
     Ok(())
+}
+
+/// After which the old key is not even in the files that are made for secrets, nor told of, and
+/// neither is the new one.
+fn replace_the_sealing_key(settings: &Settings) -> Result<()> {
+    let folder = settings.data_folder();
+    let file = folder.join("sealing-key");
+    let old = fs::read_to_string(&file)?;
+    let mut nowhere = Secrets {
+        needles: Vec::new(),
+    };
+    nowhere.add_octets("the old sealing key", old.trim())?;
+    let resealed = settings
+        .command("keys")
+        .args(["reseal", "--new", "--log", "trace"])
+        .output()?;
+    let told = [resealed.stdout, resealed.stderr].concat();
+    ensure!(
+        resealed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&told)
+    );
+    for file in files_below(&folder)? {
+        nowhere.search(&file.display().to_string(), &fs::read(&file)?)?;
+    }
+    nowhere.add_octets("the new sealing key", fs::read_to_string(&file)?.trim())?;
+    nowhere.search("what `keys reseal` tells", &told)
 }
 
 /// Does everything that has to do with a secret and lets go wrong with it what can. Returns the

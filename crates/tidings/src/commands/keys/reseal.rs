@@ -172,8 +172,8 @@ fn check(done: Resealed, job: &Job, progress: &Progress) -> Result<()> {
     }
     if done.stopped {
         bail!(
-            "stopped after {} of {} values: they stay sealed with key {}. Run it again to go on, \
-             and keep all keys until it has ended",
+            "stopped; {} of {} values are sealed anew with key {}, and stay so. Run it again to go \
+             on, and keep all keys until it has ended",
             done.values,
             progress.total,
             job.keys.first().id()
@@ -228,7 +228,8 @@ fn how_to_replace(configured: &ConfiguredKeys) -> String {
 /// Tells of what is done, and breaks it off when told to.
 struct Progress {
     stop: CancellationToken,
-    started: Instant,
+    /// When the first values were done, and how many these were: counting goes before.
+    began: Option<(Instant, u64)>,
     told_at: Option<Instant>,
     total: u64,
     unreadable: u64,
@@ -238,7 +239,7 @@ impl Progress {
     fn new(stop: CancellationToken) -> Self {
         Self {
             stop,
-            started: Instant::now(),
+            began: None,
             told_at: None,
             total: 0,
             unreadable: 0,
@@ -260,7 +261,7 @@ impl Progress {
                 }
             }
             ResealStep::Clearing => {
-                output::say("clearing what the other keys sealed out of the database file");
+                output::say("clearing what other keys had sealed out of the database's file");
             }
         }
         if self.stop.is_cancelled() {
@@ -276,10 +277,16 @@ impl Progress {
         if done < total && !self.told_at.is_none_or(is_due) {
             return;
         }
-        self.told_at = Some(Instant::now());
-        let elapsed_ms = self.started.elapsed().as_millis().max(1);
-        let rate = u128::from(done) * 1000 / elapsed_ms;
-        output::say(&format!("sealed anew: {done} of {total}, {rate} a second"));
+        let now = Instant::now();
+        self.told_at = Some(now);
+        let (began, at_first) = *self.began.get_or_insert((now, done));
+        let elapsed_ms = now.duration_since(began).as_millis();
+        let rate = u128::from(done - at_first) * 1000 / elapsed_ms.max(1);
+        let rate = match elapsed_ms {
+            0 => String::new(),
+            _ => format!(", {rate} a second"),
+        };
+        output::say(&format!("sealed anew: {done} of {total}{rate}"));
     }
 }
 
