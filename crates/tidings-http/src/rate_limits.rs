@@ -53,6 +53,14 @@ impl Default for RateLimitSettings {
     }
 }
 
+/// A token that a caller shows, before anybody knows whether it is one.
+#[derive(Clone, Copy)]
+pub(crate) struct ShownSecret {
+    pub(crate) sha256: [u8; 32],
+    /// Whether it has the form of the tokens that Tidings makes: 256 random bits.
+    pub(crate) is_random: bool,
+}
+
 /// The limits of one server, and who has used up what. Kept in memory only.
 pub struct RateLimits {
     pages: Option<Bucket>,
@@ -153,24 +161,31 @@ impl RateLimits {
     }
 
     /// Whether a token may be looked at. It is refused before, or a right guess among too many wrong
-    /// ones would still be found out. What authenticated from here before is no guess: a neighbour's
-    /// mistakes do not shut out who has been let in.
+    /// ones would still be found out. A neighbour's mistakes do not shut out who is no guesser: what
+    /// authenticated from here before, and what Tidings made, which nobody guesses. Looking that up
+    /// takes work, so it counts like a request of a page.
     pub(crate) fn may_authenticate(
         &self,
         network: ClientNetwork,
-        token: Option<[u8; 32]>,
+        shown: Option<ShownSecret>,
     ) -> Result<(), Standing> {
         let Some(bucket) = &self.failed_authentications else {
             return Ok(());
         };
-        bucket
-            .look(Party::Network(network))
-            .map(drop)
-            .or_else(|exceeded| {
-                let is_proven =
-                    token.is_some_and(|token| self.lock_proven().contains(&(network, token)));
-                if is_proven { Ok(()) } else { Err(exceeded) }
-            })
+        let party = Party::Network(network);
+        let Err(exceeded) = bucket.look(party) else {
+            return Ok(());
+        };
+        let Some(shown) = shown else {
+            return Err(exceeded);
+        };
+        if self.lock_proven().contains(&(network, shown.sha256)) {
+            return Ok(());
+        }
+        if shown.is_random {
+            return take(self.pages.as_ref(), party).map(drop);
+        }
+        Err(exceeded)
     }
 
     /// A back end has authenticated itself.
@@ -242,21 +257,47 @@ mod tests {
     fn who_guesses_too_often_is_not_listened_to_but_who_was_let_in_is() {
         let limits = two_of_each();
         let here = network("192.0.2.1");
-        let (right, guess) = ([1; 32], [2; 32]);
-        limits.authenticated(here, right);
+        let chosen = |octet| {
+            Some(ShownSecret {
+                sha256: [octet; 32],
+                is_random: false,
+            })
+        };
+        let (right, guess) = (chosen(1), chosen(2));
+        limits.authenticated(here, [1; 32]);
         for _ in 0..5 {
             limits.failed_to_authenticate(here);
         }
-        assert!(limits.may_authenticate(here, Some(guess)).is_err());
+        assert!(limits.may_authenticate(here, guess).is_err());
         assert!(limits.may_authenticate(here, None).is_err());
-        assert!(limits.may_authenticate(here, Some(right)).is_ok());
+        assert!(limits.may_authenticate(here, right).is_ok());
         let elsewhere = network("192.0.2.2");
         for _ in 0..5 {
             limits.failed_to_authenticate(elsewhere);
         }
         assert!(
-            limits.may_authenticate(elsewhere, Some(right)).is_err(),
+            limits.may_authenticate(elsewhere, right).is_err(),
             "elsewhere the right one would be a lucky guess"
+        );
+    }
+
+    #[test]
+    fn guessers_do_not_shut_out_what_nobody_can_guess() {
+        let limits = two_of_each();
+        let here = network("192.0.2.1");
+        for _ in 0..5 {
+            limits.failed_to_authenticate(here);
+        }
+        let made_by_tidings = Some(ShownSecret {
+            sha256: [3; 32],
+            is_random: true,
+        });
+        for _ in 0..2 {
+            assert!(limits.may_authenticate(here, made_by_tidings).is_ok());
+        }
+        assert!(
+            limits.may_authenticate(here, made_by_tidings).is_err(),
+            "looking tokens up without end"
         );
     }
 

@@ -7,10 +7,12 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
+use tidings_core::api_token::ApiTokenSecret;
 
 use crate::client_address::{ClientNetwork, PeerAddress, is_forwarded, is_nearby};
 use crate::extract::body::sha256;
 use crate::extract::caller::{Caller, bearer};
+use crate::rate_limits::ShownSecret;
 use crate::rate_limits::account::Account;
 use crate::state::AppState;
 
@@ -57,7 +59,7 @@ pub(crate) async fn limit_failures(
     let account = Account::new(network);
     let allowed = state
         .rate_limits()
-        .may_authenticate(network, fingerprint(&request));
+        .may_authenticate(network, shown_secret(&request));
     let mut response = match account.enter(allowed.map(|()| None)) {
         Ok(()) => {
             request.extensions_mut().insert(account.clone());
@@ -82,8 +84,8 @@ pub(crate) async fn limit_callers(
     if let (Some(account), Some(caller)) = (extensions.get::<Account>(), extensions.get::<Caller>())
     {
         let limits = state.rate_limits();
-        if let Some(token) = fingerprint(&request) {
-            limits.authenticated(account.network(), token);
+        if let Some(shown) = shown_secret(&request) {
+            limits.authenticated(account.network(), shown.sha256);
         }
         if let Err(error) = account.enter(limits.take_api(caller.id())) {
             return error.into_response();
@@ -92,8 +94,13 @@ pub(crate) async fn limit_callers(
     next.run(request).await
 }
 
-fn fingerprint(request: &Request) -> Option<[u8; 32]> {
-    bearer(request.headers()).map(sha256)
+fn shown_secret(request: &Request) -> Option<ShownSecret> {
+    let shown = bearer(request.headers())?;
+    let text = std::str::from_utf8(shown).ok();
+    Some(ShownSecret {
+        sha256: sha256(shown),
+        is_random: text.and_then(ApiTokenSecret::parse).is_some(),
+    })
 }
 
 /// Whose limits a request counts for. None for one of this machine, on a server that is there for

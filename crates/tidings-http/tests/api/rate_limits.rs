@@ -165,6 +165,13 @@ async fn guessing_is_slowed_and_a_neighbours_mistakes_shut_nobody_out() {
         is_refused(&harness.send(list().admin().coming_from(elsewhere)).await),
         "not even the right one is listened to"
     );
+    let of_our_form = format!("tdg_{}", "A".repeat(43));
+    let unknown = list().bearer(&of_our_form).coming_from(elsewhere);
+    assert_eq!(
+        harness.send(unknown).await.status,
+        StatusCode::UNAUTHORIZED,
+        "what nobody can guess is looked up"
+    );
     harness.clock.advance(Duration::from_secs(20));
     let answer = harness.send(list().admin().coming_from(elsewhere)).await;
     assert_eq!(answer.status, StatusCode::OK);
