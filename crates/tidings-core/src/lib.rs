@@ -19,4 +19,5 @@ pub mod receipt;
 pub mod sealing;
 pub mod store;
 pub mod subscription;
+pub mod user_token;
 pub mod vapid_key;
