@@ -2,9 +2,16 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use url::{Origin, Url};
+
+use crate::user_token::UserTokenKeys;
+
+/// How many active subscriptions a person may have if the application does not say otherwise: more
+/// browsers than anybody uses, and few enough for one message to reach them all at once.
+pub const DEFAULT_MAX_SUBSCRIPTIONS_PER_USER: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
 
 /// A store's own number of an application.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -74,6 +81,10 @@ pub struct Application {
     pub cors_origins: Vec<PageOrigin>,
     /// Whether a page alone is believed about `user`.
     pub page_users: PageUsers,
+    /// What the tokens are checked with by which a page proves its `user`.
+    pub user_token_keys: UserTokenKeys,
+    /// How many active subscriptions a person may have.
+    pub max_subscriptions_per_user: NonZeroU32,
     /// What a missing or relative `navigate` resolves against.
     pub site_url: Url,
 }

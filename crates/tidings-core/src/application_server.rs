@@ -2,6 +2,7 @@
 
 mod accept_message;
 mod api_tokens;
+mod page_user;
 mod read_messages;
 mod register_subscription;
 mod report_receipts;
@@ -22,11 +23,14 @@ use crate::application_server::api_tokens::ApiTokenUses;
 pub use crate::application_server::api_tokens::{
     API_TOKENS_KEPT, ApiTokenRefused, ApiTokenRequest, MAX_API_TOKEN_LIFE,
 };
+pub use crate::application_server::page_user::PageUserError;
 pub use crate::application_server::register_subscription::{
     RegisterError, Registered, RegistrationRequest, Said,
 };
 pub use crate::application_server::report_receipts::ReportedReceipt;
-pub use crate::application_server::subscriptions::{OwnSubscriptionError, TestError};
+pub use crate::application_server::subscriptions::{
+    ChangeError, OwnChange, OwnSubscriptionError, TestError,
+};
 pub use crate::application_server::vapid_keys::{VapidKeyChange, VapidKeyError};
 use crate::clock::Clock;
 use crate::mac::Macs;

@@ -17,7 +17,8 @@ pub use crate::store::messages::{
 };
 pub use crate::store::setup::{NewVapidKey, SetupStore, Swept, VapidKeyStore};
 pub use crate::store::subscriptions::{
-    NewSubscription, Registration, SubscriptionChange, SubscriptionFilter, SubscriptionStore,
+    Changed, NewSubscription, Registration, SubscriptionChange, SubscriptionFilter,
+    SubscriptionStore,
 };
 
 /// Everything a Tidings server keeps.

@@ -4,6 +4,7 @@ mod causes;
 pub(crate) mod document;
 pub(crate) mod types;
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
@@ -68,6 +69,8 @@ pub(crate) enum ApiError {
     UserNotProved,
     /// A page sent a user token that nobody can check.
     NoUserTokenKey,
+    /// A page's user token is not good: why.
+    UserTokenRefused(String),
     /// There is nothing at this path.
     NotFound,
     /// The path knows other methods.
@@ -84,6 +87,8 @@ pub(crate) enum ApiError {
     ApiTokenNotFound,
     /// The endpoint belongs to a subscription with other keys.
     EndpointTaken,
+    /// The person has as many active subscriptions as the application allows.
+    TooManySubscriptions { cap: NonZeroU32 },
     /// The subscription cannot be sent to.
     SubscriptionNotActive(SubscriptionState),
     /// The active key cannot be retired.
@@ -223,14 +228,19 @@ impl ApiError {
             ),
             Self::UserNotProved => Answer::new(
                 Type::UserNotProved,
-                "A page alone is not believed about `user`. Leave it out, have the site's back \
-                 end register the subscription, or set `page_users` to `trusted`.",
+                "A page alone is not believed about `user`. Send with it the `user_token` that the \
+                 site's back end signs, leave it out, have the back end register the subscription, \
+                 or set `page_users` to `trusted`.",
             ),
             Self::NoUserTokenKey => Answer::new(
                 Type::NoUserTokenKey,
-                "The application has no key registered that user tokens are checked with. Leave \
-                 out `user_token` and `user`, or have the site's back end register the \
-                 subscription.",
+                "The application has no key that user tokens are checked with. Its operator can set \
+                 `user_token_secret` or `user_token_keys`; without, leave out `user_token` and \
+                 `user`, or have the site's back end register the subscription.",
+            ),
+            Self::UserTokenRefused(why) => Answer::new(
+                Type::UserTokenRefused,
+                format!("The `user_token` is refused: {why}."),
             ),
             Self::NotFound => Answer::new(
                 Type::NotFound,
@@ -265,6 +275,14 @@ impl ApiError {
                 Type::EndpointTaken,
                 "The endpoint is known with other keys, and knowing an endpoint gives nobody its \
                  subscription. Unsubscribe in the browser and subscribe again.",
+            ),
+            Self::TooManySubscriptions { cap } => Answer::new(
+                Type::TooManySubscriptions,
+                format!(
+                    "This user has as many active subscriptions as one may have: {cap}. End those \
+                     that are not used any more (a back end lists them with GET \
+                     /v1/subscriptions?user=…&state=active), or raise `max_subscriptions_per_user`."
+                ),
             ),
             Self::SubscriptionNotActive(state) => Answer::new(
                 Type::SubscriptionNotActive,

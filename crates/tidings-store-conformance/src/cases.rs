@@ -16,4 +16,5 @@ pub(crate) mod recording;
 pub(crate) mod registration;
 pub(crate) mod setup;
 pub(crate) mod subscriptions;
+pub(crate) mod user_cap;
 pub(crate) mod vapid_keys;

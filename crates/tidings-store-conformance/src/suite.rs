@@ -88,6 +88,18 @@ macro_rules! with_every_case {
                 a_clock_that_went_back_locks_nobody_out
                 one_of_many_at_once_gets_the_test_turn
             }
+            user_cap {
+                a_user_has_as_many_subscriptions_as_allowed
+                a_full_users_own_subscription_is_updated
+                subscriptions_of_nobody_are_not_capped
+                each_application_counts_its_own_users
+                an_ended_subscription_makes_room
+                a_detached_subscription_makes_room
+                nothing_is_given_to_a_full_user
+                who_knows_an_endpoint_only_is_not_told_of_its_user
+                a_lowered_cap_ends_nothing
+                registrations_at_once_do_not_pass_the_cap
+            }
             messages {
                 an_accepted_message_waits_to_be_planned
                 options_are_kept

@@ -147,7 +147,7 @@ impl<H: Harness> World<H> {
         self.wait(Duration::from_millis(1));
         match registered {
             Registration::Created(record) | Registration::Updated(record) => record,
-            Registration::OtherKeys => panic!("the endpoint is known with other keys"),
+            other => panic!("the registration is taken, not {other:?}"),
         }
     }
 

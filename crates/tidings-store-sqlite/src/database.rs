@@ -19,6 +19,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_create_the_schema.sql"),
     include_str!("../migrations/0002_add_api_tokens.sql"),
+    include_str!("../migrations/0003_count_subscriptions_by_user.sql"),
 ];
 
 /// Why the database could not be opened.

@@ -2,6 +2,7 @@
 
 mod row;
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,10 +14,10 @@ use tidings_core::clock::Timestamp;
 use tidings_core::id::SubscriptionId;
 use tidings_core::mac::EndpointHash;
 use tidings_core::store::{
-    NewSubscription, Page, PageRequest, Registration, StoreError, SubscriptionChange,
+    Changed, NewSubscription, Page, PageRequest, Registration, StoreError, SubscriptionChange,
     SubscriptionFilter, SubscriptionStore,
 };
-use tidings_core::subscription::{PushServiceGroup, SubscriptionRecord, SubscriptionState};
+use tidings_core::subscription::{PushServiceGroup, SubscriptionRecord, SubscriptionState, UserId};
 use tidings_webpush::ContentEncoding;
 
 use crate::database::refused;
@@ -76,10 +77,10 @@ impl SubscriptionStore for SqliteStore {
         app: ApplicationId,
         id: SubscriptionId,
         change: SubscriptionChange,
-    ) -> Result<Option<SubscriptionRecord>, StoreError> {
+        max_per_user: NonZeroU32,
+    ) -> Result<Option<Changed>, StoreError> {
         self.write(Queue::Accept, move |connection, seals| {
-            apply(connection, app, id, &change)?;
-            find(connection, seals, app, id)
+            change_subscription(connection, seals, (app, id), &change, max_per_user)
         })
         .await
     }
@@ -127,6 +128,17 @@ fn register(
             .map(|found| row::read(found, seals))
             .transpose()?
     };
+    let same_keys = known.as_ref().is_none_or(|known| {
+        known.subscription.p256dh == new.subscription.p256dh
+            && known.subscription.auth.ct_eq(&new.subscription.auth)
+    });
+    if !same_keys {
+        return Ok(Registration::OtherKeys);
+    }
+    let user = becomes_active_for(known.as_ref(), &new.change, SubscriptionState::Active);
+    if is_full(connection, new.application, user, new.max_per_user)? {
+        return Ok(Registration::TooManyOfUser);
+    }
     let Some(known) = known else {
         insert(connection, seals, new)?;
         apply(connection, new.application, new.id, &new.change)?;
@@ -135,11 +147,6 @@ fn register(
             .map(Registration::Created)
             .ok_or(StoreError::Unreadable("subscriptions"));
     };
-    let same_keys = known.subscription.p256dh == new.subscription.p256dh
-        && known.subscription.auth.ct_eq(&new.subscription.auth);
-    if !same_keys {
-        return Ok(Registration::OtherKeys);
-    }
     see_again(connection, known.id, new)?;
     apply(connection, new.application, known.id, &new.change)?;
     let updated = find(connection, seals, new.application, known.id)?;
@@ -218,6 +225,69 @@ fn see_again(
         .map(drop)
         .map_err(refused)
 }
+
+fn change_subscription(
+    connection: &Connection,
+    seals: &Seals,
+    (app, id): (ApplicationId, SubscriptionId),
+    change: &SubscriptionChange,
+    max_per_user: NonZeroU32,
+) -> Result<Option<Changed>, StoreError> {
+    let Some(known) = find(connection, seals, app, id)? else {
+        return Ok(None);
+    };
+    let user = becomes_active_for(Some(&known), change, known.state);
+    if is_full(connection, app, user, max_per_user)? {
+        return Ok(Some(Changed::TooManyOfUser));
+    }
+    apply(connection, app, id, change)?;
+    Ok(find(connection, seals, app, id)?.map(Changed::Changed))
+}
+
+/// The person who gets one more active subscription, if anybody does.
+fn becomes_active_for<'a>(
+    known: Option<&'a SubscriptionRecord>,
+    change: &'a SubscriptionChange,
+    becomes: SubscriptionState,
+) -> Option<&'a UserId> {
+    let had = known.and_then(|known| known.details.user.as_ref());
+    let gets = change.user.as_ref().map_or(had, Option::as_ref);
+    let is_active = known.is_some_and(|known| known.state == SubscriptionState::Active);
+    let counts_already = is_active && had == gets;
+    gets.filter(|_| becomes == SubscriptionState::Active && !counts_already)
+}
+
+/// Whether the person has as many active subscriptions as are allowed. In the transaction that
+/// adds one: of two at once the second sees the first.
+fn is_full(
+    connection: &Connection,
+    app: ApplicationId,
+    user: Option<&UserId>,
+    max_per_user: NonZeroU32,
+) -> Result<bool, StoreError> {
+    let Some(user) = user else {
+        return Ok(false);
+    };
+    let active: u32 = connection
+        .prepare_cached(COUNT_OF_USER)
+        .and_then(|mut statement| {
+            statement.query_row((app.as_i64(), user.as_str(), max_per_user.get()), |row| {
+                row.get(0)
+            })
+        })
+        .map_err(refused)?;
+    Ok(active >= max_per_user.get())
+}
+
+// Index: subscriptions_active_by_user. By it alone: a person's tombstones are not walked.
+const COUNT_OF_USER: &str = "-- register, change_subscription
+    SELECT count(*)
+    FROM (
+        SELECT 1
+        FROM subscriptions
+        WHERE application_id = ?1 AND user = ?2 AND state = 'active'
+        LIMIT ?3
+    )";
 
 /// Changes what was said and leaves the rest.
 fn apply(
@@ -391,8 +461,6 @@ fn take_test_turn(
 
 #[cfg(test)]
 mod tests {
-    use tidings_core::subscription::UserId;
-
     use super::*;
     use crate::database::open_for_writing;
 
@@ -450,5 +518,21 @@ mod tests {
                 "{steps:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_persons_active_subscriptions_are_counted_by_their_index_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_lock, connection) =
+            open_for_writing(directory.path(), Timestamp::from_millis(0)).unwrap();
+        let steps: Vec<String> = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {COUNT_OF_USER}"))
+            .unwrap()
+            .query_map((1, "u", 50), |row| row.get(3))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        let index = "COVERING INDEX subscriptions_active_by_user (application_id=? AND user=?)";
+        assert!(steps.iter().any(|step| step.contains(index)), "{steps:?}");
     }
 }

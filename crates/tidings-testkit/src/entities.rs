@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, json};
 use tidings_core::api_token::{ApiTokenName, ApiTokenSecret, Scope, Scopes};
-use tidings_core::application::ApplicationId;
+use tidings_core::application::{ApplicationId, DEFAULT_MAX_SUBSCRIPTIONS_PER_USER};
 use tidings_core::clock::{Clock as _, Timestamp};
 use tidings_core::content::Content;
 use tidings_core::id::{ApiTokenId, MessageId, SubscriptionId, VapidKeyId};
@@ -119,6 +119,7 @@ impl Entities {
             default_vapid_key,
             encoding: None,
             change: SubscriptionChange::default(),
+            max_per_user: DEFAULT_MAX_SUBSCRIPTIONS_PER_USER,
             now: self.now(),
         }
     }

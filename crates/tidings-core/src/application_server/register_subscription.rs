@@ -1,14 +1,18 @@
 //! A page, or the back end on its behalf, hands over a subscription.
 
+use std::num::NonZeroU32;
+
 use tidings_webpush::{AdmissionError, ContentEncoding, PushResource, Subscription};
 
-use crate::application::{Application, ApplicationId, PageUsers};
+use crate::application::{Application, ApplicationId};
 use crate::application_server::ApplicationServer;
+use crate::application_server::page_user::{self, PageUserError};
 use crate::attributes::Attributes;
 use crate::id::{SubscriptionId, VapidKeyId};
 use crate::mac::SubscriptionToken;
 use crate::store::{NewSubscription, Registration, StoreError, SubscriptionChange};
 use crate::subscription::{Locale, SubscriptionRecord, TimeZoneName, UserId};
+use crate::user_token::UserToken;
 use crate::vapid_key::VapidKeyState;
 
 /// Who says it.
@@ -21,7 +25,7 @@ pub enum Said {
 }
 
 /// What is handed over.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct RegistrationRequest {
     /// The browser's part.
     pub subscription: Subscription,
@@ -37,6 +41,9 @@ pub struct RegistrationRequest {
     pub encodings: Option<Vec<String>>,
     /// Whom it belongs to.
     pub user: Option<UserId>,
+    /// What proves that, where a page says it. A back end needs none: what its page brought is
+    /// not looked at, so that it can hand over a page's words as they are.
+    pub user_token: Option<UserToken>,
     /// Who says so.
     pub said: Said,
 }
@@ -61,9 +68,15 @@ pub enum RegisterError {
     /// The endpoint is known with other keys.
     #[error("this endpoint is registered with other keys")]
     OtherKeys,
-    /// A page named a person and did not prove it.
-    #[error("`user` was not proved")]
-    UserNotProved,
+    /// A page was not believed about `user`.
+    #[error(transparent)]
+    User(#[from] PageUserError),
+    /// The person has as many active subscriptions as the application allows.
+    #[error("the user has {cap} active subscriptions already")]
+    TooManySubscriptions {
+        /// How many are allowed.
+        cap: NonZeroU32,
+    },
     /// The application has no such key, or it is retired.
     #[error("the application has no VAPID key {0} in use")]
     UnknownVapidKey(VapidKeyId),
@@ -88,12 +101,14 @@ impl ApplicationServer {
         self.parts
             .admission
             .admit(&request.subscription.push_resource)?;
-        if request.user.is_some()
-            && request.said == Said::ByPage
-            && application.page_users != PageUsers::Trusted
-        {
-            return Err(RegisterError::UserNotProved);
-        }
+        let now = self.parts.clock.now();
+        let user = match request.said {
+            Said::ByPage => {
+                let token = request.user_token.as_ref();
+                page_user::believed(application, request.user, token, now)?
+            }
+            Said::ByBackEnd => request.user,
+        };
         let encoding = request
             .encodings
             .as_deref()
@@ -102,7 +117,6 @@ impl ApplicationServer {
         let default_vapid_key = self
             .choose_vapid_key(application, request.vapid_key)
             .await?;
-        let now = self.parts.clock.now();
         let new = NewSubscription {
             id: SubscriptionId::new(now, self.parts.randomness.as_ref()),
             application: application.id,
@@ -115,17 +129,22 @@ impl ApplicationServer {
             default_vapid_key,
             encoding,
             change: SubscriptionChange {
-                user: request.user.map(Some),
+                user: user.map(Some),
                 attributes: request.attributes,
                 locale: request.locale.map(|tag| Locale::parse(&tag)),
                 timezone: request.timezone.map(|name| TimeZoneName::parse(&name)),
             },
+            max_per_user: application.max_subscriptions_per_user,
             now,
         };
         let (record, created) = match self.parts.store.register(new).await? {
             Registration::Created(record) => (record, true),
             Registration::Updated(record) => (record, false),
             Registration::OtherKeys => return Err(RegisterError::OtherKeys),
+            Registration::TooManyOfUser => {
+                let cap = application.max_subscriptions_per_user;
+                return Err(RegisterError::TooManySubscriptions { cap });
+            }
         };
         let token = self
             .parts

@@ -1,18 +1,21 @@
 //! Looking at, changing, testing and ending subscriptions.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tidings_webpush::Urgency;
 
-use crate::application::{Application, ApplicationId, PageUsers};
+use crate::application::{Application, ApplicationId};
 use crate::application_server::accept_message::accepted;
+use crate::application_server::page_user::{self, PageUserError};
 use crate::application_server::{AcceptError, AcceptedMessage, ApplicationServer};
 use crate::content::Content;
 use crate::id::{MessageId, SubscriptionId};
 use crate::message::{Audience, MessageOptions, NewMessage};
-use crate::store::{StoreError, SubscriptionChange};
+use crate::store::{Changed, StoreError, SubscriptionChange};
 use crate::subscription::{SubscriptionRecord, SubscriptionState};
+use crate::user_token::UserToken;
 
 /// How often a page may send a test notification to itself.
 const TEST_PAUSE: Duration = Duration::from_secs(10);
@@ -20,15 +23,41 @@ const TEST_PAUSE: Duration = Duration::from_secs(10);
 /// How long a test notification is worth showing.
 const TEST_TTL: Duration = Duration::from_mins(5);
 
-/// Why a page may not touch a subscription. It is not told which of these it was.
+/// What a page changes about its own subscription.
+#[derive(Debug, Default)]
+pub struct OwnChange {
+    /// The change.
+    pub change: SubscriptionChange,
+    /// What proves the person. Alone, it attaches the subscription to whom it names.
+    pub user_token: Option<UserToken>,
+}
+
+/// Why a subscription was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The person has as many active subscriptions as the application allows.
+    #[error("the user has {cap} active subscriptions already")]
+    TooManySubscriptions {
+        /// How many are allowed.
+        cap: NonZeroU32,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a page may not touch a subscription.
 #[derive(Debug, thiserror::Error)]
 pub enum OwnSubscriptionError {
-    /// There is no such subscription, or the token is not its token.
+    /// There is no such subscription, or the token is not its token. Which, is not told.
     #[error("the token does not belong to this subscription")]
     NotYours,
-    /// A page named a person and did not prove it.
-    #[error("`user` was not proved")]
-    UserNotProved,
+    /// The page was not believed about `user`.
+    #[error(transparent)]
+    User(#[from] PageUserError),
+    /// The change was not made.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -78,20 +107,41 @@ impl ApplicationServer {
         application: &Application,
         id: SubscriptionId,
         token: &str,
-        change: SubscriptionChange,
+        OwnChange {
+            mut change,
+            user_token,
+        }: OwnChange,
     ) -> Result<SubscriptionRecord, OwnSubscriptionError> {
-        // Detaching a browser from its person needs no proof; attaching it does.
-        let names_a_person = matches!(change.user, Some(Some(_)));
-        if names_a_person && application.page_users != PageUsers::Trusted {
-            return Err(OwnSubscriptionError::UserNotProved);
-        }
         self.own_subscription(application.id, id, token).await?;
+        // Detaching a browser from its person needs no proof; attaching it does.
+        if change.user != Some(None) {
+            let now = self.parts.clock.now();
+            let named = change.user.flatten();
+            let user = page_user::believed(application, named, user_token.as_ref(), now)?;
+            change.user = user.map(Some);
+        }
+        let changed = self.change_subscription(application, id, change).await?;
+        changed.ok_or(OwnSubscriptionError::NotYours)
+    }
+
+    /// A back end changes a subscription. `None` if the application has none with this id.
+    pub async fn change_subscription(
+        &self,
+        application: &Application,
+        id: SubscriptionId,
+        change: SubscriptionChange,
+    ) -> Result<Option<SubscriptionRecord>, ChangeError> {
+        let cap = application.max_subscriptions_per_user;
         let changed = self
             .parts
             .store
-            .change_subscription(application.id, id, change)
+            .change_subscription(application.id, id, change, cap)
             .await?;
-        changed.ok_or(OwnSubscriptionError::NotYours)
+        match changed {
+            None => Ok(None),
+            Some(Changed::Changed(record)) => Ok(Some(record)),
+            Some(Changed::TooManyOfUser) => Err(ChangeError::TooManySubscriptions { cap }),
+        }
     }
 
     /// A page ends its own subscription.

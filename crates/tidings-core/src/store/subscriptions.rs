@@ -1,5 +1,6 @@
 //! Subscriptions.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -34,6 +35,8 @@ pub struct NewSubscription {
     pub encoding: Option<ContentEncoding>,
     /// What was said about it. What was not said stays as it was.
     pub change: SubscriptionChange,
+    /// How many active subscriptions its person may have.
+    pub max_per_user: NonZeroU32,
     /// The present.
     pub now: Timestamp,
 }
@@ -61,6 +64,19 @@ pub enum Registration {
     /// The endpoint is known with other keys. Nothing was changed: knowing an endpoint gives
     /// nobody its subscription.
     OtherKeys,
+    /// It would become one more active subscription of its person than are allowed. Nothing was
+    /// changed.
+    TooManyOfUser,
+}
+
+/// What became of a change.
+#[derive(Clone, Debug)]
+pub enum Changed {
+    /// It was made.
+    Changed(SubscriptionRecord),
+    /// It would give the person one more active subscription than are allowed. Nothing was
+    /// changed.
+    TooManyOfUser,
 }
 
 /// Which subscriptions to list.
@@ -101,13 +117,15 @@ pub trait SubscriptionStore: Send + Sync {
         page: PageRequest<Seq>,
     ) -> Result<Page<SubscriptionRecord, Seq>, StoreError>;
 
-    /// Changes what is said about a subscription.
+    /// Changes what is said about a subscription. `None` if there is none with this id.
+    /// `max_per_user` as in [`NewSubscription`].
     async fn change_subscription(
         &self,
         app: ApplicationId,
         id: SubscriptionId,
         change: SubscriptionChange,
-    ) -> Result<Option<SubscriptionRecord>, StoreError>;
+        max_per_user: NonZeroU32,
+    ) -> Result<Option<Changed>, StoreError>;
 
     /// Ends a subscription: it becomes a tombstone. `false` if there is none with this id.
     async fn end_subscription(

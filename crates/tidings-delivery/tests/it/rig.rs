@@ -14,7 +14,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use tempfile::TempDir;
 use tidings_core::application::{
-    Application, ApplicationId, ApplicationName, Applications, PageUsers,
+    Application, ApplicationId, ApplicationName, Applications, DEFAULT_MAX_SUBSCRIPTIONS_PER_USER,
+    PageUsers,
 };
 use tidings_core::clock::{Clock, Timestamp};
 use tidings_core::id::{MessageId, SubscriptionId, VapidKeyId};
@@ -23,6 +24,7 @@ use tidings_core::queue::WakePlanner as _;
 use tidings_core::sealing::{Sealer, SealingKey};
 use tidings_core::store::{Registration, Store};
 use tidings_core::subscription::SubscriptionState;
+use tidings_core::user_token::UserTokenKeys;
 use tidings_core::vapid_key::VapidKeyState;
 use tidings_delivery::engine::{Engine, Parts, PlannerWake, Policy};
 use tidings_delivery::queue::ChannelQueue;
@@ -172,6 +174,8 @@ impl Rig {
             name: ApplicationName::parse("default").unwrap(),
             cors_origins: Vec::new(),
             page_users: PageUsers::Proved,
+            user_token_keys: UserTokenKeys::default(),
+            max_subscriptions_per_user: DEFAULT_MAX_SUBSCRIPTIONS_PER_USER,
             site_url: public_url.clone(),
         };
         let parts = Parts {

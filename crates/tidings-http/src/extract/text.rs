@@ -12,6 +12,7 @@ use tidings_core::clock::Timestamp;
 use tidings_core::id::{MessageId, SubscriptionId, VapidKeyId};
 use tidings_core::receipt::{MAX_ACTION_BYTES, ReceiptEvent};
 use tidings_core::subscription::UserId;
+use tidings_core::user_token::UserToken;
 use tidings_webpush::{AuthSecret, PushResource, Topic, Urgency, UserAgentPublicKey};
 
 /// A domain type that JSON writes as text.
@@ -83,6 +84,9 @@ from_text!(AuthSecret, "a secret in base64url", |text| Self::parse(
 .map_err(say));
 from_text!(UserId, "the application's own id of a person", |text| {
     Self::parse(text).ok_or("a user has 1 to 128 octets and no control characters".into())
+});
+from_text!(UserToken, "a user token", |text| {
+    Self::parse(text).ok_or("a user token has at most 4096 octets".into())
 });
 from_text!(Timestamp, "an instant", |text| {
     Self::parse(text).ok_or("not an instant of RFC 3339, as 2026-11-23T13:28:00Z".into())

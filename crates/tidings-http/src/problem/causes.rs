@@ -1,7 +1,8 @@
 //! How the errors of use cases become ours.
 
 use tidings_core::application_server::{
-    AcceptError, ApiTokenRefused, OwnSubscriptionError, RegisterError, TestError, VapidKeyError,
+    AcceptError, ApiTokenRefused, ChangeError, OwnSubscriptionError, PageUserError, RegisterError,
+    TestError, VapidKeyError,
 };
 use tidings_core::store::StoreError;
 use tidings_webpush::AdmissionError;
@@ -30,7 +31,8 @@ impl From<RegisterError> for ApiError {
         match error {
             RegisterError::NotAdmitted(reason) => Self::input("/endpoint", not_admitted(&reason)),
             RegisterError::OtherKeys => Self::EndpointTaken,
-            RegisterError::UserNotProved => Self::UserNotProved,
+            RegisterError::User(error) => error.into(),
+            RegisterError::TooManySubscriptions { cap } => Self::TooManySubscriptions { cap },
             RegisterError::UnknownVapidKey(_) => Self::input(
                 "/vapid_key",
                 "the application has no such key in use: give the `id` that came with the public \
@@ -46,11 +48,36 @@ impl From<RegisterError> for ApiError {
     }
 }
 
+impl From<PageUserError> for ApiError {
+    fn from(error: PageUserError) -> Self {
+        match error {
+            PageUserError::NotProved => Self::UserNotProved,
+            PageUserError::NoKey => Self::NoUserTokenKey,
+            PageUserError::Refused(error) => Self::UserTokenRefused(error.to_string()),
+            PageUserError::OtherUser => Self::UserTokenRefused(
+                "its `sub` is not the `user` that the request names: leave `user` out, or have the \
+                 token made for that user"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+impl From<ChangeError> for ApiError {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::TooManySubscriptions { cap } => Self::TooManySubscriptions { cap },
+            ChangeError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 impl From<OwnSubscriptionError> for ApiError {
     fn from(error: OwnSubscriptionError) -> Self {
         match error {
             OwnSubscriptionError::NotYours => Self::NotYourSubscription,
-            OwnSubscriptionError::UserNotProved => Self::UserNotProved,
+            OwnSubscriptionError::User(error) => error.into(),
+            OwnSubscriptionError::Change(error) => error.into(),
             OwnSubscriptionError::Store(error) => Self::Store(error),
         }
     }

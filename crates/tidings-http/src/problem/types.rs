@@ -63,6 +63,8 @@ problem_types! {
     UserNotProved = FORBIDDEN, "user-not-proved", "The user was not proved";
     /// The application cannot check user tokens.
     NoUserTokenKey = FORBIDDEN, "no-user-token-key", "User tokens cannot be checked";
+    /// A page's user token is not good.
+    UserTokenRefused = FORBIDDEN, "user-token-refused", "The user token was refused";
     /// There is nothing at this path.
     NotFound = NOT_FOUND, "not-found", "Nothing is here";
     /// There is no such application.
@@ -81,6 +83,8 @@ problem_types! {
     BodyTimeout = REQUEST_TIMEOUT, "body-timeout", "The body took too long";
     /// The endpoint belongs to a subscription with other keys.
     EndpointTaken = CONFLICT, "endpoint-taken", "The endpoint is registered with other keys";
+    /// The person has as many active subscriptions as the application allows.
+    TooManySubscriptions = CONFLICT, "too-many-subscriptions", "The user has too many subscriptions";
     /// The subscription cannot be sent to any more.
     SubscriptionNotActive = CONFLICT, "subscription-not-active", "The subscription is not active";
     /// The active VAPID key cannot be retired.

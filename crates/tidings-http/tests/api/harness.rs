@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +17,8 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidings_core::application::{
-    Application, ApplicationId, ApplicationName, Applications, PageOrigin, PageUsers,
+    Application, ApplicationId, ApplicationName, Applications, DEFAULT_MAX_SUBSCRIPTIONS_PER_USER,
+    PageOrigin, PageUsers,
 };
 use tidings_core::application_server::{ApplicationServer, Parts};
 use tidings_core::clock::Clock as _;
@@ -24,6 +26,7 @@ use tidings_core::mac::{MacSecrets, Macs};
 use tidings_core::queue::WakePlanner;
 use tidings_core::sealing::{Sealer, SealingKey};
 use tidings_core::store::SetupStore as _;
+use tidings_core::user_token::UserTokenKeys;
 use tidings_http::{
     AdminToken, PeerAddress, RateLimitSettings, RateLimits, RouterParts, TrustedProxies, router,
 };
@@ -59,6 +62,8 @@ pub(crate) struct Harness {
 /// What differs between servers.
 pub(crate) struct Setup {
     pub(crate) page_users: PageUsers,
+    pub(crate) user_token_keys: UserTokenKeys,
+    pub(crate) max_subscriptions_per_user: NonZeroU32,
     pub(crate) demo: bool,
     pub(crate) with_vapid_key: bool,
     pub(crate) two_applications: bool,
@@ -71,6 +76,8 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             page_users: PageUsers::Proved,
+            user_token_keys: UserTokenKeys::default(),
+            max_subscriptions_per_user: DEFAULT_MAX_SUBSCRIPTIONS_PER_USER,
             demo: true,
             with_vapid_key: true,
             two_applications: false,
@@ -233,6 +240,8 @@ fn application(setup: &Setup) -> Application {
         name: ApplicationName::parse(ApplicationName::DEFAULT).unwrap(),
         cors_origins: vec![PageOrigin::parse(SITE).unwrap()],
         page_users: setup.page_users,
+        user_token_keys: setup.user_token_keys.clone(),
+        max_subscriptions_per_user: setup.max_subscriptions_per_user,
         site_url: Url::parse("https://site.example/").unwrap(),
     }
 }

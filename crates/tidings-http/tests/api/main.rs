@@ -23,4 +23,6 @@ mod rate_limits;
 mod receipts;
 mod serving;
 mod subscriptions;
+mod user_cap;
+mod user_tokens;
 mod vapid_keys;

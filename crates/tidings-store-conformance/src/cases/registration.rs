@@ -322,7 +322,7 @@ pub(crate) async fn one_endpoint_registered_at_once_is_created_once<H: Harness>(
             Registration::Updated(record) => {
                 ids.insert(record.id);
             }
-            Registration::OtherKeys => panic!("the keys are the same"),
+            other => panic!("the keys are the same: {other:?}"),
         }
     }
     assert_eq!((created, ids.len()), (1, 1));

@@ -1,10 +1,13 @@
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use tidings_core::application::ApplicationId;
+use tidings_core::application::{ApplicationId, DEFAULT_MAX_SUBSCRIPTIONS_PER_USER};
 use tidings_core::attributes::Attributes;
 use tidings_core::batch::Seq;
 use tidings_core::id::SubscriptionId;
-use tidings_core::store::{NewSubscription, PageRequest, SubscriptionChange, SubscriptionFilter};
+use tidings_core::store::{
+    Changed, NewSubscription, PageRequest, SubscriptionChange, SubscriptionFilter,
+};
 use tidings_core::subscription::{
     Locale, SubscriptionRecord, SubscriptionState, TimeZoneName, UserId,
 };
@@ -14,6 +17,7 @@ use crate::views;
 use crate::world::{World, at_once};
 
 const APP: ApplicationId = ApplicationId::DEFAULT;
+const CAP: NonZeroU32 = DEFAULT_MAX_SUBSCRIPTIONS_PER_USER;
 
 pub(crate) async fn an_unknown_subscription_is_none<H: Harness>(world: World<H>) {
     let (store, unknown) = (world.store(), world.entities.subscription_id());
@@ -21,7 +25,7 @@ pub(crate) async fn an_unknown_subscription_is_none<H: Harness>(world: World<H>)
     assert!(store.subscription(APP, unknown).await.unwrap().is_none());
     assert!(
         store
-            .change_subscription(APP, unknown, change)
+            .change_subscription(APP, unknown, change, CAP)
             .await
             .unwrap()
             .is_none()
@@ -45,7 +49,7 @@ pub(crate) async fn a_subscription_belongs_to_its_application<H: Harness>(mut wo
     assert!(store.subscription(other, id).await.unwrap().is_none());
     assert!(
         store
-            .change_subscription(other, id, change)
+            .change_subscription(other, id, change, CAP)
             .await
             .unwrap()
             .is_none()
@@ -177,10 +181,13 @@ pub(crate) async fn a_change_leaves_the_rest_as_it_was<H: Harness>(world: World<
     ] {
         let store = world.store();
         let changed = store
-            .change_subscription(APP, before.id, change.clone())
+            .change_subscription(APP, before.id, change.clone(), CAP)
             .await
             .unwrap();
-        let changed = views::subscription(&changed.expect("it is known"));
+        let Some(Changed::Changed(changed)) = changed else {
+            panic!("it is known, and its person is not full: {changed:?}");
+        };
+        let changed = views::subscription(&changed);
         if change.locale.is_some() {
             expected.locale = Some("de-AT".to_owned());
         }

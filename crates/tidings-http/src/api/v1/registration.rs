@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tidings_core::application_server::{Registered, RegistrationRequest, Said};
+use tidings_core::application_server::{OwnChange, Registered, RegistrationRequest, Said};
 use tidings_core::attributes::Attributes;
 use tidings_core::id::VapidKeyId;
 use tidings_core::store::SubscriptionChange;
 use tidings_core::subscription::{Locale, TimeZoneName, UserId};
+use tidings_core::user_token::UserToken;
 use tidings_webpush::{AuthSecret, PushResource, Subscription, UserAgentPublicKey};
 use utoipa::ToSchema;
 
@@ -38,12 +39,14 @@ pub(crate) struct RegistrationBody {
     vapid_key: Option<Text<VapidKeyId>>,
     /// `PushManager.supportedContentEncodings`.
     encodings: Option<Vec<String>>,
-    /// The application's own id of the person. A page alone is believed only if the application's
-    /// setting `page_users` says so.
+    /// The application's own id of the person. A page is believed with a `user_token`, or if the
+    /// application's setting `page_users` says so.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
     user: Option<Text<UserId>>,
-    /// What proves `user` where a page says it.
-    user_token: Option<String>,
+    /// What proves the person where a page says it: a JWT that the application's back end signed. Its
+    /// `sub` is the user, also where `user` is left out. From a back end it is not looked at.
+    #[schema(value_type = Option<String>, max_length = 4096)]
+    user_token: Option<Text<UserToken>>,
 }
 
 /// The user agent's keys.
@@ -59,7 +62,6 @@ struct SubscriptionKeys {
 
 impl RegistrationBody {
     pub(crate) fn into_request(self, said: Said) -> Result<RegistrationRequest, ApiError> {
-        refuse_user_token(self.user_token.as_deref(), said)?;
         let (Text(p256dh), Text(auth)) = (self.keys.0.p256dh, self.keys.0.auth);
         Ok(RegistrationRequest {
             subscription: Subscription {
@@ -73,6 +75,7 @@ impl RegistrationBody {
             vapid_key: self.vapid_key.map(|Text(id)| id),
             encodings: self.encodings,
             user: self.user.map(|Text(user)| user),
+            user_token: self.user_token.map(|Text(token)| token),
             said,
         })
     }
@@ -99,13 +102,27 @@ pub(crate) struct ChangeBody {
     #[serde(default)]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
     user: Patch<Text<UserId>>,
-    /// What proves `user` where a page says it.
-    user_token: Option<String>,
+    /// What proves the person where a page says it, as in a registration.
+    #[schema(value_type = Option<String>, max_length = 4096)]
+    user_token: Option<Text<UserToken>>,
 }
 
 impl ChangeBody {
-    pub(crate) fn into_change(self, said: Said) -> Result<SubscriptionChange, ApiError> {
-        refuse_user_token(self.user_token.as_deref(), said)?;
+    /// What a page says of its own subscription.
+    pub(crate) fn into_own_change(mut self) -> Result<OwnChange, ApiError> {
+        let user_token = self.user_token.take().map(|Text(token)| token);
+        if user_token.is_some() && matches!(self.user, Patch::Clear) {
+            return Err(ApiError::input(
+                "/user_token",
+                "proves a person, and `user` is null: leave one of them out",
+            ));
+        }
+        let change = self.into_change()?;
+        Ok(OwnChange { change, user_token })
+    }
+
+    /// What a back end says. A token is not looked at.
+    pub(crate) fn into_change(self) -> Result<SubscriptionChange, ApiError> {
         let attributes = match self.attributes {
             Patch::Keep => None,
             Patch::Clear => Some(Attributes::default()),
@@ -137,14 +154,6 @@ impl RegisteredView {
             id: registered.record.id.to_string(),
             token: registered.token.expose().to_owned(),
         }
-    }
-}
-
-/// A page's token is refused while nobody can check it; a back end needs none.
-fn refuse_user_token(token: Option<&str>, said: Said) -> Result<(), ApiError> {
-    match (token, said) {
-        (Some(_), Said::ByPage) => Err(ApiError::NoUserTokenKey),
-        (Some(_), Said::ByBackEnd) | (None, _) => Ok(()),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use axum::extract::State;
 use http::StatusCode;
-use tidings_core::application_server::Said;
 use tidings_core::id::SubscriptionId;
 
 use crate::api::v1::registration::ChangeBody;
@@ -29,6 +28,7 @@ use crate::state::AppState;
         (status = 204, description = "Changed"),
         (status = 401, description = "No token was shown"),
         (status = 403, description = "The token is not this subscription's, or `user` was not proved"),
+        (status = 409, description = "The user has too many active subscriptions"),
         (status = 422, description = "A member is wrong"),
     ),
 )]
@@ -39,7 +39,7 @@ pub(crate) async fn change(
     token: ShownToken,
     Json(Object(body)): Json<Object<ChangeBody>>,
 ) -> Result<StatusCode, ApiError> {
-    let change = body.into_change(Said::ByPage)?;
+    let change = body.into_own_change()?;
     state
         .server()
         .change_own_subscription(&application, id, token.expose(), change)

@@ -27,7 +27,7 @@ use crate::state::AppState;
         (status = 201, description = "Registered", body = RegisteredView),
         (status = 200, description = "Known, and updated", body = RegisteredView),
         (status = 403, description = "`user` was not proved, or the page's origin may not call"),
-        (status = 409, description = "The endpoint is registered with other keys"),
+        (status = 409, description = "The endpoint is registered with other keys, or the user has too many active subscriptions"),
         (status = 422, description = "A member is wrong, or the endpoint may not be sent to"),
         (status = 429, description = "Too many requests, or too many new subscriptions, from this address"),
     ),

@@ -1,7 +1,6 @@
 //! A back end changes what is said about a subscription.
 
 use axum::extract::State;
-use tidings_core::application_server::Said;
 use tidings_core::id::SubscriptionId;
 
 use crate::api::v1::registration::ChangeBody;
@@ -25,6 +24,7 @@ use crate::state::AppState;
     responses(
         (status = 200, description = "Changed", body = SubscriptionView),
         (status = 404, description = "The application has no such subscription"),
+        (status = 409, description = "The user has too many active subscriptions"),
         (status = 422, description = "A member is wrong"),
     ),
 )]
@@ -34,11 +34,10 @@ pub(crate) async fn change(
     Id(id): Id<SubscriptionId>,
     Json(Object(body)): Json<Object<ChangeBody>>,
 ) -> Result<Json<SubscriptionView>, ApiError> {
-    let change = body.into_change(Said::ByBackEnd)?;
+    let change = body.into_change()?;
     let changed = state
         .server()
-        .store()
-        .change_subscription(application.id, id, change)
+        .change_subscription(&application, id, change)
         .await?;
     changed
         .map(SubscriptionView::new)

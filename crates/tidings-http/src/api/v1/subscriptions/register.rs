@@ -23,7 +23,7 @@ use crate::state::AppState;
     responses(
         (status = 201, description = "Registered", body = RegisteredView),
         (status = 200, description = "Known, and updated", body = RegisteredView),
-        (status = 409, description = "The endpoint is registered with other keys"),
+        (status = 409, description = "The endpoint is registered with other keys, or the user has too many active subscriptions"),
         (status = 422, description = "A member is wrong, or the endpoint may not be sent to"),
     ),
 )]
