@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
 use tidings_core::application::{
-    Application, ApplicationId, ApplicationName, Applications, PageOrigin, PageUsers,
+    Application, ApplicationId, ApplicationName, Applications, PageOrigin,
 };
 use tidings_core::application_server::{ApplicationServer, Parts};
 use tidings_core::clock::{Clock, SystemClock};
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use url::{Host, Url};
 
 use crate::data_directory::DataDirectory;
-use crate::settings::{PushSettings, Settings};
+use crate::settings::{PushSettings, Settings, UserSettings};
 
 /// Tombstones are kept for so long (`docs/api.md`).
 const TOMBSTONES_KEPT: Duration = Duration::from_hours(30 * 24);
@@ -81,7 +81,7 @@ impl RunningServer {
             applications: applications(
                 store.applications().await?,
                 &settings.cors_origins,
-                settings.page_users,
+                &settings.users,
                 &site_url,
             )?,
             store,
@@ -209,11 +209,16 @@ fn admission(push: &PushSettings) -> Admission {
 fn applications(
     stored: Vec<(ApplicationId, ApplicationName)>,
     cors_origins: &[PageOrigin],
-    page_users: PageUsers,
+    users: &UserSettings,
     site_url: &Url,
 ) -> Result<Applications> {
     let all = stored.into_iter().map(|(id, name)| {
         let is_default = id == ApplicationId::DEFAULT;
+        let users = if is_default {
+            users.clone()
+        } else {
+            UserSettings::default()
+        };
         Application {
             id,
             name,
@@ -222,11 +227,9 @@ fn applications(
             } else {
                 Vec::new()
             },
-            page_users: if is_default {
-                page_users
-            } else {
-                PageUsers::default()
-            },
+            page_users: users.page_users,
+            user_token_keys: users.token_keys,
+            max_subscriptions_per_user: users.max_subscriptions,
             site_url: site_url.clone(),
         }
     });

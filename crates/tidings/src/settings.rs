@@ -3,6 +3,7 @@
 mod file;
 mod limits;
 mod sealing;
+mod users;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,16 +11,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use ipnet::IpNet;
-use tidings_core::application::{PageOrigin, PageUsers};
+use tidings_core::application::PageOrigin;
 use tidings_http::{AdminToken, RateLimitSettings, TrustedProxies};
 use tidings_webpush::{Contact, HostPattern, VapidKey};
 use url::Url;
+use zeroize::Zeroizing;
 
 use crate::settings::file::SettingsFile;
 use crate::settings::limits::LimitArgs;
 pub(crate) use crate::settings::sealing::{
     ConfiguredKeys, DirectoryArgs, DirectorySettings, read_key_file,
 };
+pub(crate) use crate::settings::users::UserSettings;
 
 /// Where `tidings serve` looks for a settings file if none is named.
 const DEFAULT_FILE: &str = "tidings.toml";
@@ -125,6 +128,36 @@ pub(crate) struct SettingsArgs {
     #[arg(long, env = "TIDINGS_PAGE_USERS", value_name = "HOW")]
     page_users: Option<String>,
 
+    /// What user tokens with HS256 are signed with: any text of 32 octets or more
+    #[arg(
+        long,
+        env = "TIDINGS_USER_TOKEN_SECRET",
+        hide_env_values = true,
+        value_name = "SECRET"
+    )]
+    user_token_secret: Option<String>,
+
+    /// A file that holds that secret
+    #[arg(long, env = "TIDINGS_USER_TOKEN_SECRET_FILE", value_name = "FILE")]
+    user_token_secret_file: Option<PathBuf>,
+
+    /// Public keys for user tokens with ES256 or EdDSA: PEM, JWK or JWK set
+    #[arg(
+        long,
+        env = "TIDINGS_USER_TOKEN_KEYS",
+        value_delimiter = ',',
+        value_name = "FILE"
+    )]
+    user_token_keys: Option<Vec<PathBuf>>,
+
+    /// How many active subscriptions a user may have [default: 50]
+    #[arg(
+        long,
+        env = "TIDINGS_MAX_SUBSCRIPTIONS_PER_USER",
+        value_name = "NUMBER"
+    )]
+    max_subscriptions_per_user: Option<u32>,
+
     /// Serve `/demo`, a page to try everything on
     #[arg(
         long,
@@ -153,7 +186,7 @@ pub(crate) struct Settings {
     pub(crate) contact: Option<Contact>,
     pub(crate) push: PushSettings,
     pub(crate) cors_origins: Vec<PageOrigin>,
-    pub(crate) page_users: PageUsers,
+    pub(crate) users: UserSettings,
     pub(crate) demo: bool,
     pub(crate) limits: RateLimitSettings,
 }
@@ -185,6 +218,13 @@ impl Settings {
             args.admin_token.or(file.admin_token),
             args.admin_token_file.or(file.admin_token_file),
         )?;
+        let user_token_secret = secret(
+            "user_token_secret",
+            args.user_token_secret.or(file.user_token_secret),
+            args.user_token_secret_file.or(file.user_token_secret_file),
+        )?
+        .map(Zeroizing::new);
+        let user_token_keys = args.user_token_keys.or(file.user_token_keys);
         Ok(Self {
             listen: args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
             data_dir: directory.data_dir,
@@ -232,7 +272,17 @@ impl Settings {
                 "cors_origins",
                 origin,
             )?,
-            page_users: page_users(args.page_users.or(file.page_users).as_deref())?,
+            users: UserSettings {
+                page_users: users::page_users(args.page_users.or(file.page_users).as_deref())?,
+                token_keys: users::token_keys(
+                    user_token_secret.as_deref().map(String::as_str),
+                    &user_token_keys.unwrap_or_default(),
+                )?,
+                max_subscriptions: users::max_subscriptions(
+                    args.max_subscriptions_per_user
+                        .or(file.max_subscriptions_per_user),
+                )?,
+            },
             demo: args.demo.or(file.demo).unwrap_or_default(),
             limits: limits::merge(&args.limits, &file.limits),
         })
@@ -310,14 +360,6 @@ fn origin(text: &str) -> Result<PageOrigin> {
     PageOrigin::parse(text).context("this must be an origin like https://example.org, without path")
 }
 
-fn page_users(text: Option<&str>) -> Result<PageUsers> {
-    match text {
-        None | Some("proved") => Ok(PageUsers::Proved),
-        Some("trusted") => Ok(PageUsers::Trusted),
-        Some(other) => bail!("setting page_users: `{other}` is neither `proved` nor `trusted`"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -348,6 +390,19 @@ mod tests {
             ("public_url = 'ftp://x'", "public_url"),
             ("cors_origins = ['https://example.org/app']", "cors_origins"),
             ("page_users = 'all'", "page_users"),
+            ("user_token_secret = 'short'", "user_token_secret"),
+            (
+                "user_token_secret_file = '/nowhere'",
+                "user_token_secret_file",
+            ),
+            (
+                "user_token_keys = ['/nowhere']",
+                "user_token_keys: /nowhere",
+            ),
+            (
+                "max_subscriptions_per_user = 0",
+                "max_subscriptions_per_user",
+            ),
             ("contact = 'mailto:me@localhost'", "contact"),
             ("sealing_key = 'short'", "sealing_key"),
             ("admin_token = 'short'", "admin_token"),
@@ -371,6 +426,40 @@ mod tests {
         let error = SettingsFile::parse("lisen = '127.0.0.1:1'").unwrap_err();
         let text = format!("{error:#}");
         assert!(text.contains("lisen") && text.contains("listen"), "{text}");
+    }
+
+    #[test]
+    fn user_tokens_are_checked_with_the_secret_and_every_key_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &[u8]| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let pair = VapidKey::generate().unwrap();
+        let pem = write("public.pem", pair.public_key().to_spki_pem().as_bytes());
+        let jwk = write("public.jwk", pair.public_key().to_jwk().as_bytes());
+        let secret = write("secret", b"a text of at least thirty-two octets\n");
+        let toml =
+            format!("user_token_secret_file = {secret:?}\nuser_token_keys = [{pem:?}, {jwk:?}]");
+        let settings = merged(SettingsArgs::default(), &toml).unwrap();
+        let kept = format!("{:?}", settings.users.token_keys);
+        assert_eq!(
+            kept,
+            "UserTokenKeys([UserTokenKey(HS256), UserTokenKey(ES256), UserTokenKey(ES256)])"
+        );
+
+        let private = write("private.pem", pair.to_pkcs8_pem().as_bytes());
+        let huge = write("huge.pem", &[b' '; 65_537]);
+        for (path, why) in [(private, "private key"), (huge, "more than 65536 octets")] {
+            let toml = format!("user_token_keys = [{path:?}]");
+            let error = merged(SettingsArgs::default(), &toml).unwrap_err();
+            let text = format!("{error:#}");
+            assert!(
+                text.contains("setting user_token_keys") && text.contains(why),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::data_directory::new_admin_token;
 use crate::firefox_profile::ThrowAwayFirefox;
 use crate::output;
 use crate::running_server::RunningServer;
-use crate::settings::{PushSettings, Settings};
+use crate::settings::{PushSettings, Settings, UserSettings};
 use crate::shutdown;
 
 pub(super) async fn run(args: DemoArgs) -> Result<()> {
@@ -43,7 +43,10 @@ pub(super) async fn run(args: DemoArgs) -> Result<()> {
             ..PushSettings::default()
         },
         cors_origins: Vec::new(),
-        page_users: PageUsers::Trusted,
+        users: UserSettings {
+            page_users: PageUsers::Trusted,
+            ..UserSettings::default()
+        },
         demo: true,
         limits: RateLimitSettings::default(),
     })

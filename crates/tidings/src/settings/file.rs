@@ -31,6 +31,10 @@ pub(super) struct SettingsFile {
     pub(super) push: PushTable,
     pub(super) cors_origins: Option<Vec<String>>,
     pub(super) page_users: Option<String>,
+    pub(super) user_token_secret: Option<String>,
+    pub(super) user_token_secret_file: Option<PathBuf>,
+    pub(super) user_token_keys: Option<Vec<PathBuf>>,
+    pub(super) max_subscriptions_per_user: Option<u32>,
     pub(super) demo: Option<bool>,
     #[serde(default)]
     pub(super) limits: LimitTable,
