@@ -29,5 +29,6 @@ mod shutdown;
 mod tidings;
 mod tokens;
 mod transport;
+mod users;
 #[path = "../support/wait.rs"]
 mod wait;

@@ -19,6 +19,11 @@ use crate::{
 
 const TITLE: &str = "Your code is 424242";
 
+const USER_TOKEN_SECRET: &str = "a secret of the back end, of 32 octets or more";
+
+/// The shape of a user token; nobody signed it.
+const USER_TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c29tZWJvZHkncyBzaWduYXR1cmU";
+
 /// Files that hold a secret because that is what they are for.
 const SECRET_FILES: [&str; 2] = ["sealing-key", "admin-token"];
 
@@ -29,6 +34,7 @@ async fn neither_the_data_directory_nor_the_log_gives_a_secret_away() -> Result<
     let settings = Settings::below(folder.path())
         .trust(&sandbox)
         .set("TIDINGS_PUSH_ALLOW_INSECURE", "true")
+        .set("TIDINGS_USER_TOKEN_SECRET", USER_TOKEN_SECRET)
         .set("TIDINGS_LOG", "trace");
     let tidings = Tidings::start(&settings).await?;
     let log = tidings.log();
@@ -187,7 +193,10 @@ async fn be_refused(tidings: &Tidings, subscription: &Subscription) -> Result<()
     no_point["keys"]["p256dh"] = "AAAA".into();
     let mut bad_ttl = notification(&json!({"all": true}), TITLE);
     bad_ttl["ttl"] = "never".into();
-    let refused: [(&str, &Value, u16); 3] = [
+    let mut bad_token = subscription.json.clone();
+    bad_token["user_token"] = USER_TOKEN.into();
+    let refused: [(&str, &Value, u16); 4] = [
+        ("/v1/apps/default/subscriptions", &bad_token, 403),
         ("/v1/subscriptions", &other_keys, 409),
         ("/v1/subscriptions", &no_point, 422),
         ("/v1/messages", &bad_ttl, 422),
@@ -210,6 +219,8 @@ impl Secrets {
             needles: Vec::new(),
         };
         secrets.add("the title of a message", TITLE);
+        secrets.add("the user token secret", USER_TOKEN_SECRET);
+        secrets.add("a user token", USER_TOKEN);
         for subscription in subscriptions {
             secrets.add("an endpoint's token", subscription.token());
             let auth = subscription.json["keys"]["auth"].as_str();

@@ -222,6 +222,7 @@ impl Counts {
         let not_zero = [("targeted", targeted)]
             .iter()
             .chain(outcomes)
+            .filter(|(_, count)| *count > 0)
             .map(|(name, count)| ((*name).to_owned(), *count))
             .collect();
         Self { not_zero }
