@@ -22,7 +22,8 @@ fn main() -> io::Result<()> {
     )?;
     tokens(&load("vapid-rfc8292.json")?)?;
     key_files(&load("vapid-keys.json")?)?;
-    waits()
+    waits()?;
+    user_tokens(&load("vapid-keys.json")?)
 }
 
 fn write(target: &str, name: &str, input: &[u8]) -> io::Result<()> {
@@ -195,4 +196,31 @@ fn waits() -> io::Result<()> {
         write("retry_after", &index.to_string(), &input)?;
     }
     Ok(())
+}
+
+fn user_tokens(keys: &Value) -> io::Result<()> {
+    // RFC 7515, appendix A.1.
+    let token = concat!(
+        "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.",
+        "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.",
+        "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
+    );
+    write("user_token", "rfc", format!("\0{token}").as_bytes())?;
+    let claims = r#"{"sub":"alice","aud":["tidings:default"],"exp":1453523768,"nbf":0,"iat":1e3}"#;
+    for (index, header) in [r#"{"alg":"HS256"}"#, r#"{"alg":"ES256","kid":"a"}"#]
+        .into_iter()
+        .enumerate()
+    {
+        let input = format!("\x01{header}\n{claims}");
+        write("user_token", &format!("signed-{index}"), input.as_bytes())?;
+    }
+    for (index, text) in strings(keys).into_iter().enumerate() {
+        let input = format!("\x02{text}");
+        write("user_token", &format!("file-{index}"), input.as_bytes())?;
+    }
+    // RFC 8037, appendix A.2.
+    let ed25519 =
+        r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let set = format!("\x02{{\"keys\":[{ed25519}]}}");
+    write("user_token", "set", set.as_bytes())
 }
