@@ -241,7 +241,8 @@ fn change_subscription(
         return Ok(Some(Changed::TooManyOfUser));
     }
     apply(connection, app, id, change)?;
-    Ok(find(connection, seals, app, id)?.map(Changed::Changed))
+    let changed = find(connection, seals, app, id)?;
+    Ok(changed.map(|changed| Changed::Changed(Box::new(changed))))
 }
 
 /// The person who gets one more active subscription, if anybody does.

@@ -139,7 +139,7 @@ impl ApplicationServer {
             .await?;
         match changed {
             None => Ok(None),
-            Some(Changed::Changed(record)) => Ok(Some(record)),
+            Some(Changed::Changed(record)) => Ok(Some(*record)),
             Some(Changed::TooManyOfUser) => Err(ChangeError::TooManySubscriptions { cap }),
         }
     }

@@ -73,7 +73,7 @@ pub enum Registration {
 #[derive(Clone, Debug)]
 pub enum Changed {
     /// It was made.
-    Changed(SubscriptionRecord),
+    Changed(Box<SubscriptionRecord>),
     /// It would give the person one more active subscription than are allowed. Nothing was
     /// changed.
     TooManyOfUser,
