@@ -141,7 +141,7 @@ pub(crate) struct SettingsArgs {
     #[arg(long, env = "TIDINGS_USER_TOKEN_SECRET_FILE", value_name = "FILE")]
     user_token_secret_file: Option<PathBuf>,
 
-    /// Public keys for user tokens with ES256 or EdDSA: PEM, JWK or JWK set
+    /// Public keys for user tokens with `ES256` or `EdDSA`: PEM, JWK or JWK set
     #[arg(
         long,
         env = "TIDINGS_USER_TOKEN_KEYS",
@@ -450,7 +450,7 @@ mod tests {
         );
 
         let private = write("private.pem", pair.to_pkcs8_pem().as_bytes());
-        let huge = write("huge.pem", &[b' '; 65_537]);
+        let huge = write("huge.pem", &vec![b' '; 65_537]);
         for (path, why) in [(private, "private key"), (huge, "more than 65536 octets")] {
             let toml = format!("user_token_keys = [{path:?}]");
             let error = merged(SettingsArgs::default(), &toml).unwrap_err();
