@@ -166,3 +166,19 @@ async fn subscriptions_are_listed_by_state_and_user() {
     }
     transcript.check("subscriptions_listed");
 }
+
+#[tokio::test]
+async fn a_query_has_so_many_parameters() {
+    let harness = Harness::new().await;
+    let query = |count: usize| {
+        let parameters: Vec<_> = (0..count).map(|n| format!("p{n}=1")).collect();
+        Call::get(&format!("/v1/subscriptions?{}", parameters.join("&"))).admin()
+    };
+    let told = async |count| {
+        let answer = harness.send(query(count)).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        text(&answer.json()["errors"][0]["detail"]).to_owned()
+    };
+    assert!(!told(16).await.contains("one too many"));
+    assert!(told(17).await.contains("at most 16"));
+}

@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures_util::future::try_join_all;
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
+    api::Api,
     sandbox::{Sandbox, Scheme},
     tidings::{Counts, Registered, Settings, Tidings, notification},
 };
@@ -28,6 +30,9 @@ enum Posts {
     Exactly(u64),
     AtLeast(u64),
 }
+
+/// Where pages register.
+const PAGE_PATH: &str = "/v1/apps/default/subscriptions";
 
 /// Room for more POSTs than a rule will see.
 const MANY: u64 = 1_000;
@@ -58,6 +63,62 @@ async fn each_answer_has_its_outcome_and_only_404_and_410_end_a_subscription() -
     let rules = sandbox.rules().await?;
     for (index, case) in cases.iter().enumerate() {
         check_posts(case, &rules[index])?;
+    }
+    tidings.stop().await?;
+    sandbox.end();
+    Ok(())
+}
+
+/// Whoever registers an endpoint chooses what the server asks, and must not get to read what it is
+/// answered.
+#[tokio::test]
+async fn what_a_push_service_says_is_not_told_to_who_registered() -> Result<()> {
+    const SAID: &str = "a secret of the network behind";
+    let folder = tempfile::tempdir()?;
+    let sandbox = Sandbox::start().await?;
+    let tidings = Tidings::start(&Settings::below(folder.path()).trust(&sandbox)).await?;
+    let key = tidings.vapid_key().await?;
+    for status in [400, 403, 410] {
+        let subscriptions = sandbox.subscriptions(1, Scheme::Https, &key).await?;
+        let page = subscriptions.first().context("no subscription")?;
+        let answer = json!({
+            "status": status, "headers": {"x-said": SAID}, "body": {"reason": SAID, "message": SAID},
+        });
+        sandbox.behave(&json!([answer])).await?;
+        let registration = || tidings.api().ask(Method::POST, PAGE_PATH, Some(&page.json));
+        let first = registration().await?;
+        let own: Value = serde_json::from_slice(first.body())?;
+        let id = own["id"].as_str().context("no id")?.to_owned();
+        let audience = json!({"subscriptions": [id]});
+        let message = tidings.send(&notification(&audience, "Hi")).await?;
+        tidings.wait_until_done(&message).await?;
+        let as_page = Api::with_token(
+            tidings.api().origin().to_owned(),
+            own["token"].as_str().context("no token")?.to_owned(),
+        );
+        let own_path = format!("{PAGE_PATH}/{id}");
+        let told = [
+            first,
+            tidings
+                .api()
+                .ask(Method::GET, &format!("/v1/messages/{message}"), None)
+                .await?,
+            tidings
+                .api()
+                .ask(Method::GET, &format!("/v1/subscriptions/{id}"), None)
+                .await?,
+            as_page
+                .ask(Method::POST, &format!("{own_path}/test"), None)
+                .await?,
+            as_page
+                .ask(Method::PATCH, &own_path, Some(&json!({})))
+                .await?,
+            registration().await?,
+        ];
+        for answer in told {
+            let text = format!("{answer:?}");
+            assert!(!text.contains(SAID), "after {status}: {text}");
+        }
     }
     tidings.stop().await?;
     sandbox.end();
@@ -166,7 +227,8 @@ fn cases() -> Vec<Case> {
         Case {
             name: "503 until the message's time is over",
             rule: json!({"status": 503, "times": MANY}),
-            ttl: "1s",
+            // Enough for the first POST of a busy machine.
+            ttl: "5s",
             outcome: "expired",
             state: "active",
             posts: Posts::AtLeast(1),
