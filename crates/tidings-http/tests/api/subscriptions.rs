@@ -177,7 +177,7 @@ async fn a_query_has_so_many_parameters() {
     let told = async |count| {
         let answer = harness.send(query(count)).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-        text(&answer.json()["errors"][0]["detail"]).to_owned()
+        text(&answer.json()["errors"][0]["detail"]).clone()
     };
     assert!(!told(16).await.contains("one too many"));
     assert!(told(17).await.contains("at most 16"));
