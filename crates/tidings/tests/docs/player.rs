@@ -136,6 +136,10 @@ impl<'a> Player<'a> {
             Step::Run(language, text) => self.run(*language, text, next).await,
             Step::Again(text) => self.run_again(text, next).await,
             Step::KeepRunning(text) => self.keep_running(text).await,
+            Step::Stop(command) => {
+                let command = self.ports.instead_of_those_in(command);
+                self.shell.stop(&command).await
+            }
             Step::Save(name, text) => self.save(name, text).await,
             Step::Output(text) => self.compare(&self.ports.instead_of_those_in(text)).await,
             Step::Answer(text) => match &self.printed {
@@ -268,14 +272,7 @@ impl<'a> Player<'a> {
         let page = self.page.as_ref().context("no page is open")?;
         match step {
             BrowserStep::Open(_) => Ok(()),
-            BrowserStep::Click(selector) => {
-                let quoted = json!(selector);
-                let visible = format!("() => document.querySelector({quoted})?.checkVisibility()");
-                let what = format!("{selector} to click");
-                page.wait_until(&what, &visible, |visible| *visible == true)
-                    .await?;
-                page.click(selector).await
-            }
+            BrowserStep::Click(selector) => page.click(selector).await,
             BrowserStep::Text(selector, text) => {
                 let selector = json!(selector);
                 let shown = format!("() => document.querySelector({selector})?.textContent.trim()");
@@ -306,8 +303,8 @@ const NEW_WORKER: &str = "async () => {
     const registration = await navigator.serviceWorker.ready;
     await registration.update();
     const worker = registration.installing ?? registration.waiting;
-    if (!worker) throw new Error('there is no new worker');
-    while (worker.state !== 'activated') {
+    // It may have taken over already; what the page shows next tells.
+    while (worker && worker.state !== 'activated') {
         await new Promise((resolve) => worker.addEventListener('statechange', resolve, { once: true }));
     }
 }";

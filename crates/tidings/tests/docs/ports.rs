@@ -50,6 +50,7 @@ impl Ports {
             "localhost:",
             "http.server ",
             "127.0.0.1 port ",
+            "\"127.0.0.1\", ",
         ];
         ON_THE_PAGES
             .iter()

@@ -147,7 +147,11 @@ impl Shell {
         let Some((job, _)) = self.running.remove(&name_of(text)) else {
             return Ok(());
         };
-        let command = format!("kill -- -{job}; wait {job} || true; echo ended\n");
+        // The job is over with its first process; the server in its group may still be at its end.
+        let command = format!(
+            "kill -- -{job}; wait {job} || true\n\
+             while kill -0 -- -{job} 2>/dev/null; do sleep 0.02; done; echo ended\n"
+        );
         self.tell(&command).await?;
         self.hear().await.map(drop)
     }

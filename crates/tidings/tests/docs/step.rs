@@ -17,7 +17,8 @@
 //! | … `not-run: reason` | is not run, for a reason |
 //!
 //! Comments of the form `<!-- browser: … -->` are what a person does in the browser meanwhile; see
-//! [`BrowserStep`].
+//! [`BrowserStep`]. `<!-- stop: COMMAND -->` is Ctrl+C where that command runs; a server that is
+//! started again is ended before without it.
 
 use std::fmt;
 
@@ -39,6 +40,8 @@ pub(crate) enum Step {
     Again(String),
     /// Start it and go on.
     KeepRunning(String),
+    /// End what began with this command.
+    Stop(String),
     /// Save it under this name.
     Save(String, String),
     /// Compare with what the step before printed.
@@ -110,6 +113,9 @@ impl Step {
         let Some(comment) = comment.and_then(|rest| rest.strip_suffix("-->")) else {
             return Ok(None);
         };
+        if let Some(command) = comment.trim().strip_prefix("stop:") {
+            return Ok(Some(Self::Stop(command.trim().to_owned())));
+        }
         let Some(step) = comment.trim().strip_prefix("browser:") else {
             return Ok(None);
         };

@@ -10,6 +10,10 @@ use serde_json::{Value, json};
 use super::Firefox;
 use crate::wait::until;
 
+/// Finds an element, also in shadow trees.
+const FIND: &str = "(selector) => selector.split(' >> ').reduce(
+    (root, part) => (root?.shadowRoot ?? root)?.querySelector(part), document)";
+
 /// A tab. It stays open when this is dropped.
 pub(crate) struct Page<'a> {
     firefox: &'a Firefox,
@@ -66,14 +70,17 @@ impl<'a> Page<'a> {
     }
 
     /// Clicks the middle of an element with the mouse, which is a gesture of the user to the page.
+    /// Waits until it can be seen; `HOST >> SELECTOR` is one in the shadow tree of another.
     pub(crate) async fn click(&self, selector: &str) -> Result<()> {
-        let wanted =
-            json!({"context": self.context, "locator": {"type": "css", "value": selector}});
-        let located = self
-            .firefox
-            .call("browsingContext.locateNodes", wanted)
-            .await?;
-        let element = located["nodes"][0]["sharedId"]
+        self.wait_until_visible(selector).await?;
+        let find = json!({
+            "functionDeclaration": FIND,
+            "arguments": [{"type": "string", "value": selector}],
+            "awaitPromise": false,
+            "target": {"context": self.context},
+        });
+        let found = self.firefox.call("script.callFunction", find).await?;
+        let element = found["result"]["sharedId"]
             .as_str()
             .with_context(|| format!("the page has no element {selector}"))?;
         let click = json!({
@@ -123,6 +130,15 @@ impl<'a> Page<'a> {
         };
         let what = format!("the notifications {titles:?} alone");
         until(&what, on_screen, |on_screen| on_screen == titles)
+            .await
+            .map(drop)
+    }
+
+    /// Waits until an element is there and can be seen.
+    async fn wait_until_visible(&self, selector: &str) -> Result<()> {
+        let visible = format!("() => ({FIND})({})?.checkVisibility()", json!(selector));
+        let what = format!("{selector} to be seen");
+        self.wait_until(&what, &visible, |visible| *visible == true)
             .await
             .map(drop)
     }
