@@ -44,6 +44,9 @@ pub(crate) fn start(args: &LoggingArgs) {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Told of on stderr, which panics where nobody reads that any more: then no log line, and
+        // so no part of the server, would come through.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     let started = match args.log_format {
         LogFormat::Text => subscriber.with_target(false).try_init(),

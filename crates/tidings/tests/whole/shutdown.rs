@@ -1,11 +1,19 @@
 //! Told to end, a server finishes what is under way, records it, and leaves the rest for the next.
 
-use anyhow::Result;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+    time::timeout,
+};
 
 use crate::{
     sandbox::{Sandbox, Scheme},
-    tidings::{Counts, Settings, Tidings},
+    tidings::{Counts, Settings, Tidings, terminate},
+    wait::DEADLINE,
 };
 
 /// How long the push service takes to answer.
@@ -32,6 +40,29 @@ async fn what_waits_for_a_connection_at_sigterm_is_left_for_the_next_server() ->
     let stopped = StoppedBroadcast::over(Scheme::Http, AUDIENCE, AT_ONCE).await?;
     assert_eq!(stopped.stats["vanished"], 0, "some were cut off");
     stopped.check_the_next_server(AUDIENCE).await
+}
+
+#[tokio::test]
+async fn a_server_whose_log_nobody_reads_any_more_still_ends_in_order() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let settings = Settings::below(folder.path());
+    let mut server = Command::from(settings.command("serve"))
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let log = server.stderr.take().context("no log")?;
+    let mut log = BufReader::new(log).lines();
+    while let Some(line) = log.next_line().await? {
+        if line.contains("listening on") {
+            break;
+        }
+    }
+    drop(log);
+    terminate(server.id().context("it has ended")?)?;
+    let ended = timeout(DEADLINE, server.wait()).await;
+    let ended = ended.context("it did not end")??;
+    ensure!(ended.success(), "it ended with {ended}");
+    Ok(())
 }
 
 /// A broadcast whose server was told to end in the middle of it.

@@ -195,11 +195,7 @@ impl Tidings {
 
     /// Asks it to end with SIGTERM and waits until it has.
     pub(crate) async fn stop(self) -> Result<()> {
-        let told = Command::new("sh")
-            .args(["-c", "kill -TERM \"$1\"", "sh"])
-            .arg(self.process.id().to_string())
-            .status()?;
-        ensure!(told.success(), "SIGTERM could not be sent");
+        terminate(self.process.id())?;
         let ended: ExitStatus = self.process.wait_for_exit().await?;
         ensure!(
             ended.success(),
@@ -207,6 +203,16 @@ impl Tidings {
         );
         Ok(())
     }
+}
+
+/// Sends SIGTERM.
+pub(crate) fn terminate(process: u32) -> Result<()> {
+    let told = Command::new("sh")
+        .args(["-c", "kill -TERM \"$1\"", "sh"])
+        .arg(process.to_string())
+        .status()?;
+    ensure!(told.success(), "SIGTERM could not be sent");
+    Ok(())
 }
 
 /// The outcomes of a message that occurred, by their names in the API.
