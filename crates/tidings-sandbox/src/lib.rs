@@ -76,3 +76,9 @@ pub use options::{AlpnOffer, CaOutput, Clock, KeptMessages, SandboxOptions};
 pub use personality::{Personality, PersonalityError};
 pub use server::{RunningSandbox, Sandbox, SandboxError};
 pub use tls::TlsError;
+
+/// For the fuzz targets of this repository; no part of the API.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::websocket::Conversation;
+}

@@ -13,7 +13,10 @@ use crate::connections::Listener;
 use crate::service::PushService;
 use crate::user_agents::{Channel, ChannelId, Line, UserAgent};
 
+mod conversation;
 mod frame;
+
+pub use conversation::Conversation;
 
 use frame::{FromUserAgent, PONG, ToUserAgent, Update};
 
@@ -151,28 +154,28 @@ impl Session<'_> {
     }
 
     async fn handle(&self, socket: &mut WebSocket, message: FromUserAgent) -> Result<(), End> {
+        match self.answer(message)? {
+            Some(answer) => send_raw(socket, Message::text(answer)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Does what a message asks for, and returns what is to be said to it.
+    fn answer(&self, message: FromUserAgent) -> Result<Option<String>, End> {
         match message {
             FromUserAgent::Hello { .. } => Err(End::Hello),
             FromUserAgent::Register { channel_id, key } => {
-                self.register(socket, &channel_id, key.as_deref()).await
+                self.register(&channel_id, key.as_deref()).map(Some)
             }
             FromUserAgent::Unregister { channel_id, code } => {
-                let channel = ChannelId::parse(&channel_id).ok_or(End::ChannelId)?;
-                self.user_agent.unregister(channel);
-                self.service.stats.unregisters.count(code.unwrap_or(200));
-                let channel_id = &channel_id;
-                send(
-                    socket,
-                    &ToUserAgent::Unregister {
-                        channel_id,
-                        status: 200,
-                    },
-                )
-                .await
+                self.unregister(&channel_id, code).map(Some)
             }
-            FromUserAgent::Ack { updates } => updates
-                .iter()
-                .try_for_each(|update| self.acknowledge(update)),
+            FromUserAgent::Ack { updates } => {
+                updates
+                    .iter()
+                    .try_for_each(|update| self.acknowledge(update))?;
+                Ok(None)
+            }
             FromUserAgent::Nack { version, code } => {
                 self.service.stats.nacks.count(code.unwrap_or(0));
                 tracing::warn!(
@@ -180,23 +183,18 @@ impl Session<'_> {
                     code,
                     "a service worker failed at a message: 301 threw, 302 rejected, 303 did not start"
                 );
-                Ok(())
+                Ok(None)
             }
-            FromUserAgent::Ping => send_raw(socket, Message::text(PONG)).await,
-            FromUserAgent::BroadcastSubscribe => Ok(()),
+            FromUserAgent::Ping => Ok(Some(PONG.to_owned())),
+            FromUserAgent::BroadcastSubscribe => Ok(None),
             FromUserAgent::Unknown => {
                 tracing::warn!("a user agent sent a message of an unknown type: ignored");
-                Ok(())
+                Ok(None)
             }
         }
     }
 
-    async fn register(
-        &self,
-        socket: &mut WebSocket,
-        channel_id: &str,
-        key: Option<&str>,
-    ) -> Result<(), End> {
+    fn register(&self, channel_id: &str, key: Option<&str>) -> Result<String, End> {
         let id = ChannelId::parse(channel_id).ok_or(End::ChannelId)?;
         let (status, push_endpoint) = match key.map(VapidPublicKey::parse).transpose() {
             Ok(key) => self.open_channel(id, key),
@@ -205,16 +203,21 @@ impl Session<'_> {
                 (400, "Failed to generate endpoint".to_owned())
             }
         };
-        let push_endpoint = &push_endpoint;
-        send(
-            socket,
-            &ToUserAgent::Register {
-                channel_id,
-                status,
-                push_endpoint,
-            },
-        )
-        .await
+        Ok(serde_json::to_string(&ToUserAgent::Register {
+            channel_id,
+            status,
+            push_endpoint: &push_endpoint,
+        })?)
+    }
+
+    fn unregister(&self, channel_id: &str, code: Option<u16>) -> Result<String, End> {
+        let channel = ChannelId::parse(channel_id).ok_or(End::ChannelId)?;
+        self.user_agent.unregister(channel);
+        self.service.stats.unregisters.count(code.unwrap_or(200));
+        Ok(serde_json::to_string(&ToUserAgent::Unregister {
+            channel_id,
+            status: 200,
+        })?)
     }
 
     fn open_channel(&self, id: ChannelId, key: Option<VapidPublicKey>) -> (u16, String) {

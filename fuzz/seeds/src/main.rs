@@ -10,7 +10,7 @@ use serde_json::Value;
 
 fn main() -> io::Result<()> {
     let vectors =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/tidings-webpush/tests/vectors");
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/tidings-webpush/tests/vectors");
     let load = |name: &str| -> io::Result<Value> {
         Ok(serde_json::from_slice(&fs::read(vectors.join(name))?)?)
     };
@@ -23,12 +23,13 @@ fn main() -> io::Result<()> {
     tokens(&load("vapid-rfc8292.json")?)?;
     key_files(&load("vapid-keys.json")?)?;
     waits()?;
-    user_tokens(&load("vapid-keys.json")?)
+    user_tokens(&load("vapid-keys.json")?)?;
+    messages()
 }
 
 fn write(target: &str, name: &str, input: &[u8]) -> io::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("corpus")
+        .join("../corpus")
         .join(target);
     fs::create_dir_all(&folder)?;
     let name = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
@@ -223,4 +224,37 @@ fn user_tokens(keys: &Value) -> io::Result<()> {
         r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
     let set = format!("\x02{{\"keys\":[{ed25519}]}}");
     write("user_token", "set", set.as_bytes())
+}
+
+/// What Firefox says, and what it might.
+fn messages() -> io::Result<()> {
+    const CHANNEL: &str = "b1b7d1b7-6d9f-4f6b-9a58-9e8a5a6b1c11";
+    const KEY: &str =
+        "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
+    let register = format!(r#"{{"messageType":"register","channelID":"{CHANNEL}"}}"#);
+    let with_key = format!(r#"{{"messageType":"register","channelID":"{CHANNEL}","key":"{KEY}"}}"#);
+    let unregister =
+        format!(r#"{{"messageType":"unregister","channelID":"{CHANNEL}","code":201}}"#);
+    let ack = format!(
+        r#"{{"messageType":"ack","updates":[{{"channelID":"{CHANNEL}","version":"v","code":100}}]}}"#
+    );
+    let conversations = [
+        ["{}", r#"{"messageType":"ping"}"#],
+        [&register, &ack],
+        [&with_key, &unregister],
+        [&register, &with_key],
+        [
+            &unregister,
+            r#"{"messageType":"nack","version":"v","code":301}"#,
+        ],
+        [
+            r#"{"messageType":"broadcast_subscribe","broadcasts":{"a/b":"v"}}"#,
+            r#"{"messageType":"hello","uaid":null,"channelIDs":[],"use_webpush":true}"#,
+        ],
+    ];
+    for (index, conversation) in conversations.iter().enumerate() {
+        let text = conversation.join("\n");
+        write("websocket_messages", &index.to_string(), text.as_bytes())?;
+    }
+    Ok(())
 }
