@@ -4,6 +4,7 @@ mod keys;
 mod tokens;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -117,6 +118,11 @@ pub(crate) struct SandboxArgs {
     /// Streams that one HTTP/2 connection may have open
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_concurrent_streams: u32,
+
+    /// Of the virtual user agents one in N decrypts what it gets, always the same ones; 1: all of
+    /// them, which costs more than everything else that a message does here
+    #[arg(long, default_value = "1", value_name = "N")]
+    pub(crate) decrypt_one_in: NonZeroU32,
 }
 
 /// How to reach a running server.

@@ -24,6 +24,7 @@ pub(super) async fn run(args: SandboxArgs) -> Result<()> {
         alpn,
         personality: args.personality,
         max_concurrent_streams: args.max_concurrent_streams,
+        decrypt_one_in: args.decrypt_one_in,
         ca: args.ca_file.map_or(CaOutput::Memory, CaOutput::File),
         ..options()
     })

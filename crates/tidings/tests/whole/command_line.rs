@@ -404,3 +404,22 @@ fn assert_only_the_owner_reads(file: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn of_the_virtual_user_agents_one_in_so_many_decrypts_if_the_sandbox_is_told_so() -> Result<()>
+{
+    let folder = tempfile::tempdir()?;
+    let sandbox = Sandbox::start_with(&["--decrypt-one-in", "3"]).await?;
+    let tidings = Tidings::start(&Settings::below(folder.path()).trust(&sandbox)).await?;
+    let key = tidings.vapid_key().await?;
+    let subscriptions = sandbox.subscriptions(9, Scheme::Https, &key).await?;
+    tidings.register_all(&subscriptions).await?;
+    let message = tidings.notify_all("For everybody").await?;
+    tidings.wait_until_done(&message).await?;
+    let stats = sandbox.stats().await?;
+    assert_eq!(stats["decrypted"], 3, "{stats:#}");
+    assert_eq!(stats["not_decrypted"], 6, "{stats:#}");
+    tidings.stop().await?;
+    sandbox.end();
+    Ok(())
+}
