@@ -5,19 +5,16 @@
 //! processor time of the only thread. Given are the median over the rounds, its quartiles, and the
 //! median of the ratios within the rounds.
 
-mod bare;
-
 use std::hint::black_box;
 use std::time::Duration;
 
 use aws_lc_rs::agreement::{ECDH_P256, ParsedPublicKey, UnparsedPublicKey};
 use rustix::time::{ClockId, clock_gettime};
+use tidings_benches::{Result, bare};
 use tidings_webpush::{
     AuthSecret, ContentEncoding, FreshKeyPair, Padding, PushResource, Subscription,
     SystemRandomness, UserAgentKeys, UserAgentPublicKey, aesgcm, decrypt, encrypt,
 };
-
-type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 const ROUNDS: usize = 101;
 const MESSAGES_IN_A_ROUND: u32 = 100;

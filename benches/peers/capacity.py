@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""How many push messages a second the sandbox takes on one core, by h2load on another.
+
+One subscription in 100 decrypts: h2load sends everybody the same body, which was encrypted for that
+one, over and over. See README.md."""
+
+import argparse
+import base64
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import install
+from child import Child, ChildError
+from run import CONTACT, between, make_key
+from sandbox import Sandbox
+
+_DECRYPT_ONE_IN = 100
+_SUBSCRIPTIONS = 10_000
+_LIMIT_S = 120
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--requests", type=between(1_000, 2_000_000), default=200_000, metavar="N",
+        help="how many in each round (1 000 to 2 000 000; default 200 000)")
+    add("--rounds", type=between(1, 25), default=5, metavar="N", help="1 to 25; default 5")
+    add("--connections", type=between(1, 100), default=16, metavar="N",
+        help="of 100 streams each (1 to 100; default 16)")
+    add("--latency", type=between(0, 10_000), default=0, metavar="MS",
+        help="by how much each answer is delayed (default 0)")
+    add("--payload", type=between(32, 3000), default=200, metavar="OCTETS",
+        help="length of the plaintext (32 to 3000; default 200)")
+    add("--tidings", type=Path, metavar="PATH",
+        help="the binary whose sandbox is used, instead of building it")
+    options = parser.parse_args()
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        sys.exit("Two cores are needed: one for the sandbox, one for h2load.")
+    places = install.install(options.tidings)
+    environment = {key: text for key, text in os.environ.items() if not key.startswith("TIDINGS_")}
+    with tempfile.TemporaryDirectory(prefix="tidings-capacity-") as folder:
+        folder = Path(folder)
+        with Sandbox(places.tidings, cores[0], _DECRYPT_ONE_IN, environment, folder) as sandbox:
+            load = prepare(sandbox, places, options, folder)
+            # Each connection goes through all endpoints from the first on, in hundreds.
+            hundreds = max(1, options.requests // (options.connections * _DECRYPT_ONE_IN))
+            requests = hundreds * options.connections * _DECRYPT_ONE_IN
+            for _ in range(options.rounds):
+                print(measure(sandbox, load, requests, cores[1], environment, folder), flush=True)
+
+
+def prepare(sandbox, places, options, folder):
+    """Makes subscriptions and a message; returns the command for h2load."""
+    key = make_key(places.tidings, folder)
+    path = folder / "subscriptions.ndjson"
+    sandbox.make_subscriptions(_SUBSCRIPTIONS, key["public_key"], path)
+    sandbox.delay_answers(options.latency)
+    subscriptions = [json.loads(line) for line in path.read_text().splitlines()]
+    # The first one decrypts. Of each hundred the first is replaced by it, so one in a hundred does.
+    endpoints = [subscription["endpoint"] for subscription in subscriptions]
+    endpoints[::_DECRYPT_ONE_IN] = [endpoints[0]] * len(endpoints[::_DECRYPT_ONE_IN])
+    (folder / "endpoints").write_text("\n".join(endpoints) + "\n")
+    asked = {
+        "subscription": subscriptions[0],
+        "payload": "x" * options.payload,
+        "audience": sandbox.origin,
+        "contact": CONTACT,
+        "private_key_file": str(folder / "key.pem"),
+    }
+    told = subprocess.run([places.python, places.message_program], check=True,
+                          input=json.dumps(asked).encode(), stdout=subprocess.PIPE).stdout
+    message = json.loads(told)
+    (folder / "body").write_bytes(base64.b64decode(message["body"]))
+    return [
+        "h2load", "--threads=1", f"--clients={options.connections}", "--max-concurrent-streams=100",
+        "--input-file=endpoints", "--data=body", "--header=TTL: 3600",
+        "--header=Content-Encoding: aes128gcm",
+        f"--header=Authorization: {message['authorization']}",
+    ]
+
+
+def measure(sandbox, load, requests, core, environment, folder):
+    """One round; returns its line."""
+    sandbox.reset_stats()
+    busy = sandbox.cpu_seconds()
+    with Child("h2load", [*load, f"--requests={requests}"], core, environment, folder) as child:
+        finished = told = ""
+        while not finished:
+            told = child.line(_LIMIT_S)
+            finished = re.match(r"finished in .*, ([\d.]+) req/s", told)
+        busy = (sandbox.cpu_seconds() - busy) / requests
+    stats = sandbox.stats()
+    counts = {name: stats[name] for name in ("accepted", "decrypted", "decrypt_failures")}
+    decrypted = requests // _DECRYPT_ONE_IN
+    expected = {"accepted": requests, "decrypted": decrypted, "decrypt_failures": 0}
+    if counts != expected:
+        raise ChildError(f"the sandbox counted {counts}, not {expected}")
+    rate = float(finished.group(1))
+    return f"{rate:8.0f} requests/s, {busy * 1e6:5.1f} µs of CPU each, busy {busy * rate:4.0%}"
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit(main())
+    except (ChildError, subprocess.SubprocessError) as error:
+        sys.exit(f"capacity: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
