@@ -21,6 +21,8 @@ class Run:
     sandbox_share: float | None
     # The larger share that other processes had of the sender's or the sandbox's core.
     others_share: float | None = None
+    # How many connections carried messages, by protocol.
+    connections: dict = field(default_factory=dict)
     # What makes the figures worthless.
     problems: list = field(default_factory=list)
 
@@ -42,6 +44,7 @@ class Run:
             "peak_bytes": self.peak_bytes,
             "sandbox_share": self.sandbox_share,
             "others_share": self.others_share,
+            "connections": self.connections,
             "problems": self.problems,
         }
 
@@ -72,6 +75,12 @@ def problems(count, outcome, stats, sandbox_share, decrypts):
             "it may be what was measured"
         )
     return found
+
+
+def connections(stats):
+    """How many connections carried messages, by protocol."""
+    reports = stats["connections"]["by_protocol"]
+    return {each["protocol"]: each["with_posts"] for each in reports if each["with_posts"]}
 
 
 def foreign(told, count):
@@ -118,6 +127,7 @@ def summary(runs, floor):
         "cpu_to_bare": median(run.cpu_us / bare.cpu_us for run, bare in pairs),
         "sandbox_share": most(run.sandbox_share for run in runs),
         "others_share": most(run.others_share for run in runs),
+        "connections": runs[-1].connections,
         "problems": sorted({problem for run in runs for problem in run.problems}),
         "rounds": [run.to_json() for run in runs],
     }

@@ -27,6 +27,7 @@ _COLUMNS = (
     "× bare",
     "peak MB",
     "messages a round",
+    "connections",
     "sandbox busy",
 )
 
@@ -87,6 +88,7 @@ def _row(row):
         _ratio(row["cpu_to_bare"]),
         _whole(row["peak_bytes"] / 1e6),
         _whole(row["messages"]),
+        ", ".join(f"{count} {protocol}" for protocol, count in row["connections"].items()),
         "" if row["sandbox_share"] is None else f"{row['sandbox_share']:.0%}",
     ]
     return f"| {' | '.join(cells)} |"

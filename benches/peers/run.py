@@ -215,6 +215,7 @@ class Bench:
             peak = child.peak_bytes()
         share = spent.sandbox / spent.seconds
         decrypts = -(-count // self.options.decrypt_one_in)
+        stats = sandbox.stats()
         return figures.Run(
             messages=count,
             seconds=spent.seconds,
@@ -222,7 +223,8 @@ class Bench:
             peak_bytes=peak,
             sandbox_share=share,
             others_share=spent.others_share(),
-            problems=figures.problems(count, outcome, sandbox.stats(), share, decrypts),
+            connections=figures.connections(stats),
+            problems=figures.problems(count, outcome, stats, share, decrypts),
         )
 
     def _times(self, sandbox, child):

@@ -51,6 +51,14 @@ class Problems(unittest.TestCase):
                 self.assertTrue(any(hint in problem for problem in found), found)
 
 
+class Connections(unittest.TestCase):
+    def test_those_that_carried_messages_are_counted(self):
+        h2 = {"protocol": "h2", "total": 9, "open": 0, "with_posts": 0}
+        http1 = {"protocol": "http/1.1", "total": 9, "open": 0, "with_posts": 7}
+        told = figures.connections({"connections": {"by_protocol": [h2, http1]}})
+        self.assertEqual(told, {"http/1.1": 7})
+
+
 class Foreign(unittest.TestCase):
     TOLD = {"messages": 200, "seconds": 0.5, "cpu_seconds": 0.02, "peak_bytes": 1}
 
@@ -88,7 +96,7 @@ class Summary(unittest.TestCase):
         self.assertEqual((told["throughput_to_bare"], told["sandbox_share"]), (None, None))
 
     def test_the_worst_of_memory_and_the_problems_of_all_rounds_are_kept(self):
-        runs = [Run(1, 1, 1, 5, 0.1, None, ["b"]), Run(1, 1, 1, 9, 0.3, None, ["a", "b"])]
+        runs = [Run(1, 1, 1, 5, 0.1, None, {}, ["b"]), Run(1, 1, 1, 9, 0.3, None, {}, ["a", "b"])]
         told = figures.summary(runs, None)
         self.assertEqual((told["peak_bytes"], told["sandbox_share"]), (9, 0.3))
         self.assertEqual(told["problems"], ["a", "b"])

@@ -32,7 +32,7 @@ pub struct Job {
     pub private_key_file: PathBuf,
     /// How many messages a peer that can do so keeps under way.
     pub in_flight: usize,
-    /// How many connections the bare client opens.
+    /// How many HTTP/2 connections are opened, by whom that can be told.
     pub connections: usize,
     /// How many streams it uses on each.
     pub streams: usize,

@@ -34,7 +34,12 @@ fn main() -> Result<()> {
     let outcome = runtime.block_on(async {
         match way.as_str() {
             "readme" => sender.one_by_one().await,
-            "isahc" => sender.many_at_once(&IsahcWebPushClient::new()?).await,
+            "isahc" => {
+                let client = isahc::HttpClient::builder()
+                    .max_connections_per_host(sender.job.connections)
+                    .build()?;
+                sender.many_at_once(&IsahcWebPushClient::from(client)).await
+            }
             "hyper" => {
                 let client = hyper::Client::builder()
                     .pool_max_idle_per_host(sender.job.in_flight)
