@@ -31,7 +31,8 @@ class Places:
 def install(tidings=None):
     """Installs everything, and says where it is. `tidings` spares building the binary."""
     tidings = tidings or _build(ROOT / "Cargo.toml", "--package", "tidings")["tidings"]
-    binaries = _build(_HERE.parent / "Cargo.toml", "--bins")
+    senders = ["--bin", "bare-client", "--bin", "web-push-crate"]
+    binaries = _build(_HERE.parent / "Cargo.toml", *senders)
     return Places(
         tidings=Path(tidings).resolve(),
         bare_client=binaries["bare-client"],
