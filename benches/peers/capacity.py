@@ -23,6 +23,7 @@ from sandbox import Sandbox
 _DECRYPT_ONE_IN = 100
 _SUBSCRIPTIONS = 10_000
 _LIMIT_S = 120
+_MESSAGE_PROGRAM = Path(__file__).resolve().parent / "python" / "one_message.py"
 
 
 def main():
@@ -45,12 +46,12 @@ def main():
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         sys.exit("Two cores are needed: one for the sandbox, one for h2load.")
-    places = install.install(options.tidings)
+    tidings, python = install.tidings_binary(options.tidings), install.python()
     environment = {key: text for key, text in os.environ.items() if not key.startswith("TIDINGS_")}
     with tempfile.TemporaryDirectory(prefix="tidings-capacity-") as folder:
         folder = Path(folder)
-        with Sandbox(places.tidings, cores[0], _DECRYPT_ONE_IN, environment, folder) as sandbox:
-            load = prepare(sandbox, places, options, folder)
+        with Sandbox(tidings, cores[0], _DECRYPT_ONE_IN, environment, folder) as sandbox:
+            load = prepare(sandbox, tidings, python, options, folder)
             # Each connection goes through all endpoints from the first on, in hundreds.
             hundreds = max(1, options.requests // (options.connections * _DECRYPT_ONE_IN))
             requests = hundreds * options.connections * _DECRYPT_ONE_IN
@@ -58,9 +59,9 @@ def main():
                 print(measure(sandbox, load, requests, cores[1], environment, folder), flush=True)
 
 
-def prepare(sandbox, places, options, folder):
+def prepare(sandbox, tidings, python, options, folder):
     """Makes subscriptions and a message; returns the command for h2load."""
-    key = make_key(places.tidings, folder)
+    key = make_key(tidings, folder)
     path = folder / "subscriptions.ndjson"
     sandbox.make_subscriptions(_SUBSCRIPTIONS, key["public_key"], path)
     sandbox.delay_answers(options.latency)
@@ -76,7 +77,7 @@ def prepare(sandbox, places, options, folder):
         "contact": CONTACT,
         "private_key_file": str(folder / "key.pem"),
     }
-    told = subprocess.run([places.python, places.message_program], check=True,
+    told = subprocess.run([python, _MESSAGE_PROGRAM], check=True,
                           input=json.dumps(asked).encode(), stdout=subprocess.PIPE).stdout
     message = json.loads(told)
     (folder / "body").write_bytes(base64.b64decode(message["body"]))

@@ -25,21 +25,38 @@ class Places:
     node_modules: Path
     node_program: Path = _HERE / "node" / "send.cjs"
     python_program: Path = _HERE / "python" / "send.py"
-    message_program: Path = _HERE / "python" / "one_message.py"
 
 
 def install(tidings=None):
     """Installs everything, and says where it is. `tidings` spares building the binary."""
-    tidings = tidings or _build(ROOT / "Cargo.toml", "--package", "tidings")["tidings"]
     senders = ["--bin", "bare-client", "--bin", "web-push-crate"]
     binaries = _build(_HERE.parent / "Cargo.toml", *senders)
     return Places(
-        tidings=Path(tidings).resolve(),
+        tidings=tidings_binary(tidings),
         bare_client=binaries["bare-client"],
         web_push_crate=binaries["web-push-crate"],
-        python=_python(FOLDER / "python"),
+        python=python(),
         node_modules=_node(FOLDER / "node") / "node_modules",
     )
+
+
+def tidings_binary(path=None):
+    """The binary whose sandbox is used: this one, or one that is built now."""
+    path = path or _build(ROOT / "Cargo.toml", "--package", "tidings")["tidings"]
+    return Path(path).resolve()
+
+
+def python():
+    """An interpreter that has pywebpush."""
+    folder = FOLDER / "python"
+    requirements = _HERE / "python" / "requirements.txt"
+    interpreter = folder / "bin" / "python"
+    with _Stamp(folder, [requirements]) as stamp:
+        if stamp.is_old:
+            subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+            command = [interpreter, "-m", "pip", "install", "--quiet", "--require-hashes"]
+            subprocess.run([*command, "-r", requirements], check=True, stdout=sys.stderr)
+    return interpreter
 
 
 def versions(places):
@@ -95,17 +112,6 @@ def _node(folder):
             command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
             subprocess.run(command, check=True, cwd=folder, stdout=sys.stderr)
     return folder
-
-
-def _python(folder):
-    requirements = _HERE / "python" / "requirements.txt"
-    python = folder / "bin" / "python"
-    with _Stamp(folder, [requirements]) as stamp:
-        if stamp.is_old:
-            subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-            command = [python, "-m", "pip", "install", "--quiet", "--require-hashes"]
-            subprocess.run([*command, "-r", requirements], check=True, stdout=sys.stderr)
-    return python
 
 
 class _Stamp:

@@ -100,7 +100,7 @@ def all_of(places, ca):
             "crate-isahc",
             "web-push (crate), best, isahc",
             (*crate, "isahc"),
-            "its default client (HTTP/2 by libcurl) with 16 connections, 500 at once, one signature",
+            "its default client (HTTP/2, libcurl) with 16 connections, 500 at once, one signature",
             environment=openssl,
         ),
         Sender(
