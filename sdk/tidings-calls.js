@@ -25,6 +25,9 @@ export function findObstacle() {
   if (!globalThis.isSecureContext) {
     return new TidingsError("unsupported", "Push works only on secure pages. Serve this one over https.");
   }
+  if (globalThis.origin === "null") {
+    return new TidingsError("unsupported", "Push needs a site: open this page by itself, not in a sandboxed frame.");
+  }
   const needed = [navigator.serviceWorker, navigator.locks, window.PushManager, window.Notification, AbortSignal.timeout];
   if (!needed.every(Boolean)) {
     // `standalone` exists only on iOS and iPadOS, which hide push from sites that are not installed.

@@ -11,7 +11,8 @@
   worker.tidings ??= {};
 
   const CALL_MS = 10_000;
-  const RENEWAL_MS = 60_000;
+  // Longer than its calls together: what is late would come in the way of a page that has the lock by then.
+  const RENEWAL_MS = 90_000;
 
   worker.addEventListener("pushsubscriptionchange", (event) => event.waitUntil(renewAll()));
 
@@ -41,14 +42,16 @@
     if (push.endpoint === before.endpoint) return;
 
     const proof = before.user === undefined ? undefined : await userToken();
+    // With the proof, too: a session that is somebody else's by now proves nothing here.
+    const user = proof ? before.user : before.told.user;
     const { id, token } = await call("POST", `${before.api}subscriptions`, undefined, {
       ...push.toJSON(),
       ...before.told,
+      user,
       user_token: proof,
       vapid_key: vapidKey.id,
       encodings: PushManager.supportedContentEncodings,
     });
-    const user = proof ? before.user : before.told.user;
     const { endpoint } = push;
     /** @type {Kept} */
     const kept = { ...before, id, token, endpoint, vapidKey, user, saved: Date.now() };

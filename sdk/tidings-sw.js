@@ -230,8 +230,9 @@
   async function report(event, { message, subscription, proof, receipts: url }, action, shown) {
     if (!message) return;
     const told = { message, subscription, event, action: action || undefined, at: new Date().toISOString() };
-    const all = (await within(windows(), LOCAL_MS)) ?? [];
-    for (const client of all) client.postMessage({ tidings: { ...told, ...shown } });
+    const tell = (/** @type {WindowClient} */ client) => client.postMessage({ tidings: { ...told, ...shown } });
+    // What a hook made of it may be nothing that can be told.
+    await within(windows().then((all) => all.forEach(tell)), LOCAL_MS);
     if (!url) return;
     const receipt = { ...told, proof };
     const kept = await keep("receipts", RECEIPTS_KEPT, { url, receipt }, `${message} ${event}`);

@@ -144,8 +144,9 @@ export class Tidings extends EventTarget {
     let before = await this.#load();
     const proved = await this.#proved(options);
     const { user, userToken } = proved;
-    const leaves = user === null && before?.user !== undefined;
-    if (before && (before.leaving || leaves)) before = await this.#detach(before, options.attributes);
+    // Also where another person comes: should the server refuse that one, nothing more comes for the one before.
+    const leaves = user !== undefined && before?.user !== undefined && user !== before.user;
+    if (before && (before.leaving || leaves)) before = await this.#detach(before, user ? {} : options.attributes);
     const told = details(before, proved);
     let push = await subscription(pushManager, key, this.#ms);
     const tell = () =>
@@ -157,7 +158,10 @@ export class Tidings extends EventTarget {
         vapid_key: key.id,
         encodings: PushManager.supportedContentEncodings,
       });
+    // First of all, so that the next page tells it again, or takes it back, where no answer comes.
+    if (before && user) await this.#save({ ...before, user, saved: 0 });
     const answer = await tell().catch(async (error) => {
+      if (error.problem?.status < 500) await this.#save(before);
       if (!error.problem?.type?.endsWith(":endpoint-taken")) throw error;
       // The server has this endpoint with other keys and changes them for nobody; a new endpoint is free.
       await within(this.#ms, "unsubscribing", push.unsubscribe());
@@ -179,8 +183,8 @@ export class Tidings extends EventTarget {
     };
     await this.#save(kept);
     if (before?.id !== id) await this.#end(before);
-    // The server knew this one before we did, and perhaps whose it was.
-    if (user === null && !before) await this.#detach(kept, options.attributes);
+    // The server may have known this one before we did, and whose it was.
+    if (user === null && before?.id !== id) await this.#detach(kept, told.attributes);
   }
 
   /**
@@ -257,6 +261,8 @@ export class Tidings extends EventTarget {
   }
 
   #listen() {
+    // A sandboxed frame has no part in the site.
+    if (globalThis.origin === "null") return;
     navigator.serviceWorker?.addEventListener("message", ({ data }) => {
       if (data?.tidings?.event) this.dispatchEvent(new CustomEvent("receipt", { detail: data.tidings }));
     });
@@ -296,10 +302,8 @@ export class Tidings extends EventTarget {
 
 /** What the server is told, and may be told again. @param {Kept | undefined} before @param {Types.SubscribeOptions} options */
 function details(before, { user, userToken, attributes, locale = navigator.language, timezone }) {
-  // Attributes describe a person: the next one starts without.
-  const another = user && before?.user && user !== before.user;
   return {
-    ...(another ? { attributes: {} } : before?.told),
+    ...before?.told,
     locale,
     timezone: timezone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
     ...(attributes && { attributes }),

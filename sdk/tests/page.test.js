@@ -51,6 +51,15 @@ describe("tidings.js", { skip: skipChromium(), timeout: 300_000 }, () => {
       assert.match(reason, /https/);
     });
 
+    test("is unsupported in a sandboxed frame, and says so", async (t) => {
+      const world = await open(t, { headers: () => ({ "Content-Security-Policy": "sandbox allow-scripts" }) });
+      const { state, reason } = await world.call("state");
+      assert.equal(state, "unsupported");
+      assert.match(reason, /sandboxed/);
+      assert.equal((await world.call("subscribe")).error.code, "unsupported");
+      assert.equal((await world.call("sync")).state, "unsupported");
+    });
+
     test("is needs-install in a browser on iOS", async (t) => {
       const script = () => {
         delete window.PushManager;

@@ -59,6 +59,16 @@ describe("the person", { skip: skipChromium(), timeout: 300_000 }, () => {
       assert.equal((await world.call("state")).subscription.user, "bob");
     });
 
+    test("lets the one before go first, so that a refusal of the new one leaves nobody behind", async (t) => {
+      const world = await open(t);
+      await world.call("subscribe", ADA);
+      world.tidings.answers["POST /subscriptions"] = problem(409, "Too many subscriptions");
+      const { error } = await world.call("sync", { user: "bob", userToken: tokenOf("bob"), attributes: { plan: "free" } });
+      assert.equal(error.code, "refused");
+      assert.deepEqual(world.patched().map(({ body }) => JSON.parse(body)), [{ user: null, attributes: {} }]);
+      assert.equal((await world.call("state")).subscription.user, undefined);
+    });
+
     test("is told again of a subscription that had to be renewed without a proof", async (t) => {
       const world = await open(t);
       await world.call("subscribe", ADA);
@@ -84,6 +94,7 @@ describe("the person", { skip: skipChromium(), timeout: 300_000 }, () => {
       world.tidings.answers["POST /subscriptions"] = problem(403, "The user token is refused", "It expired 7 s ago.");
       const { error } = await world.call("sync", ADA);
       assert.match(error.message, /expired/);
+      assert.equal((await world.call("state")).subscription.user, undefined);
       delete world.tidings.answers["POST /subscriptions"];
       await world.call("sync", ADA);
       assert.deepEqual(who(world.posted()).at(-1), ["ada", ADA.userToken]);
@@ -236,6 +247,20 @@ describe("the person", { skip: skipChromium(), timeout: 300_000 }, () => {
     assert.equal((await world.call("state")).subscription.user, undefined);
   });
 
+  test("a page that is left while it says who signed in is no harm", async (t) => {
+    const world = await open(t);
+    await world.call("subscribe");
+    world.tidings.answers["POST /subscriptions"] = "hang";
+    await world.page.evaluate((ada) => void window.tidings.sync(ada), ADA);
+    await world.tidings.received("POST", SUBSCRIPTIONS, 2);
+    delete world.tidings.answers["POST /subscriptions"];
+    await world.load();
+    // The server may have taken it.
+    await world.call("sync", { user: null });
+    assert.equal(world.patched().length, 1);
+    assert.equal((await world.call("state")).subscription.user, undefined);
+  });
+
   test("a failed logout() is known by its error, and finished by the next sync()", async (t) => {
     const world = await open(t, { options: { timeoutMs: 2_000 } });
     await world.call("subscribe", ADA);
@@ -262,6 +287,21 @@ describe("the person", { skip: skipChromium(), timeout: 300_000 }, () => {
     const { state } = await world.call("sync", { user: null });
     assert.equal(state, "subscribed");
     assert.equal(world.patched().length, 1);
+  });
+
+  test("sync() with nobody detaches a subscription that something else registered, and keeps what was told", async (t) => {
+    const world = await open(t);
+    await world.call("subscribe", { attributes: { plan: "pro" } });
+    // As a worker that was ended before it could remember what it renewed.
+    await world.page.evaluate(() => {
+      const { current, made } = JSON.parse(localStorage.getItem("test push service"));
+      localStorage.setItem("test push service", JSON.stringify({ current, made: made + 1 }));
+    });
+    await world.load();
+    await world.call("sync", { user: null });
+    const [{ path, body }] = world.patched();
+    assert.equal(path, `${SUBSCRIPTIONS}/sub_2`);
+    assert.deepEqual(JSON.parse(body), { user: null, attributes: { plan: "pro" } });
   });
 
   describe("in another page of the site", () => {

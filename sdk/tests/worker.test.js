@@ -235,6 +235,12 @@ describe("service worker", { skip: skipChromium(), timeout: 300_000 }, () => {
     assert.deepEqual([data, notification.title], [{ price: 3 }, "Price 3"]);
   });
 
+  test("reports although what was shown cannot be told to pages", async (t) => {
+    const world = await open(t, `self.tidings.onData = () => ({ title: "Price", format: () => "a function" });`);
+    await world.push({ tidings: world.envelope(), data: { price: 3 } });
+    assert.equal((await world.receipts(1))[0].event, "shown");
+  });
+
   test("shows without the icon where that cannot be loaded", async (t) => {
     const world = await open(t);
     const gone = await startTidings();
