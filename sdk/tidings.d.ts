@@ -68,7 +68,7 @@ export interface SubscribeOptions {
   attributes?: Attributes;
   /**
    * The site's own id of the person; the server wants `userToken` with it, unless it trusts pages. `null` says that nobody is
-   * signed in, which is {@link Tidings.logout} where somebody was.
+   * signed in, which is {@link Tidings.logout} where a page had named somebody. Another person's comes after a logout of the one before.
    */
   user?: string | null;
   /**

@@ -123,6 +123,10 @@ export class Tidings extends EventTarget {
   async sync(options = {}) {
     if (findObstacle() || Notification.permission !== "granted") return this.state();
     const repaired = await this.#alone(async () => {
+      const before = await this.#load();
+      const leaves = options.user === null && before?.user !== undefined;
+      // First of all: the rest needs the server, which may be away.
+      if (before && leaves) await this.#detach(before, options.attributes);
       const [push, kept] = await this.#both();
       if (!push && !kept) return false;
       const key = await fetchKey(this.#ms, this.#api);
@@ -132,7 +136,7 @@ export class Tidings extends EventTarget {
       // A function that makes tokens is called where `user` does not say whose, or the server is told.
       const said = options.user === undefined ? await this.#proved(options) : options;
       const fresh = kept && sameKey && kept.endpoint === push.endpoint && Date.now() - kept.saved < REFRESH_MS;
-      if (fresh && !kept.leaving && isAsTold(kept, said)) return false;
+      if (fresh && !kept.leaving && isAsTold(kept, said)) return leaves;
       await this.#enrol(await this.#registration(), key, said);
       return true;
     });

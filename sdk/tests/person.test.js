@@ -234,6 +234,19 @@ describe("the person", { skip: skipChromium(), timeout: 300_000 }, () => {
     assert.equal(world.tidings.requests.filter(({ path }) => path.startsWith("/v1/")).length, 0);
   });
 
+  test("sync() with nobody gives the subscription up where the whole server is away", async (t) => {
+    const world = await open(t);
+    await world.call("subscribe", ADA);
+    world.tidings.answers = { "GET /vapid-public-key": "drop", "PATCH /sub_1": "drop" };
+    assert.equal((await world.call("sync", { user: null })).error.code, "unreachable");
+    assert.deepEqual(await world.pushCalls(), ["subscribe", "unsubscribe"]);
+    world.tidings.answers = {};
+    await world.load();
+    const { subscription } = await world.call("sync", { user: null });
+    assert.equal(subscription.id, "sub_2");
+    assert.equal(subscription.user, undefined);
+  });
+
   test("a page that is left in the middle of logout() is no harm", async (t) => {
     const world = await open(t);
     await world.call("subscribe", ADA);
