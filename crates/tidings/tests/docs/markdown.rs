@@ -134,6 +134,19 @@ mod tests {
     }
 
     #[test]
+    fn no_step_in_a_comment_is_overlooked() {
+        for comment in [
+            "<!-- browser: text #state\n= x -->",
+            "<!-- browser: hover #state -->",
+            "<!--\nstop: tidings serve -->",
+        ] {
+            assert!(Page::parse("page.md", comment).is_err(), "{comment}");
+        }
+        let page = Page::parse("page.md", "<!-- ANCHOR: here\n-->").unwrap();
+        assert!(page.steps.is_empty());
+    }
+
+    #[test]
     fn the_name_of_a_file_is_told_in_words() {
         let block = "```js push.js\nx\n```";
         assert!(Page::parse("page.md", &format!("Save this:\n\n{block}")).is_err());

@@ -111,6 +111,8 @@ impl Step {
     pub(crate) fn of_comment(html: &str) -> Result<Option<Self>> {
         let comment = html.trim().strip_prefix("<!--");
         let Some(comment) = comment.and_then(|rest| rest.strip_suffix("-->")) else {
+            let is_meant = html.contains("browser:") || html.contains("stop:");
+            ensure!(!is_meant, "`{html}` is no comment of one line");
             return Ok(None);
         };
         if let Some(command) = comment.trim().strip_prefix("stop:") {
