@@ -175,7 +175,7 @@ pub enum OutcomeKind {
     Refused,
     /// Not accepted before the deadline.
     Expired,
-    /// The subscription was ended before its turn.
+    /// The subscription was ended before its turn, or was no longer the named person's.
     Ended,
     /// The message was cancelled before its turn.
     Cancelled,

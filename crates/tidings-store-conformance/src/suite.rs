@@ -178,6 +178,7 @@ macro_rules! with_every_case {
                 an_ended_member_has_no_target
                 a_member_gone_meanwhile_has_no_target
                 a_forgotten_member_has_no_target
+                who_is_another_person_by_now_has_no_target
                 who_waits_for_another_attempt_is_left_out
             }
             recording {

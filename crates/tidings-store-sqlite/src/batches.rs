@@ -44,8 +44,12 @@ impl BatchStore for SqliteStore {
             .into_iter()
             .filter_map(|position| Some((position, batch.selection.seq_at(position)?)))
             .collect();
-        let (id, app) = (batch.id, batch.application);
-        self.read(move |connection, seals| load(connection, seals, id, app, &members, now))
+        let owner = Owner {
+            batch: batch.id,
+            message: batch.message,
+            application: batch.application,
+        };
+        self.read(move |connection, seals| load(connection, seals, owner, &members, now))
             .await
     }
 
@@ -197,15 +201,22 @@ fn read_batch(row: &Row<'_>) -> Result<Batch, StoreError> {
     })
 }
 
+/// What members are members of.
+#[derive(Clone, Copy)]
+struct Owner {
+    batch: BatchId,
+    message: MessageId,
+    application: ApplicationId,
+}
+
 fn load(
     connection: &Connection,
     seals: &Seals,
-    batch: BatchId,
-    app: ApplicationId,
+    owner: Owner,
     members: &[(Position, Seq)],
     now: Timestamp,
 ) -> Result<Vec<LoadedMember>, StoreError> {
-    let retrying = retrying(connection, batch)?;
+    let retrying = retrying(connection, owner.batch)?;
     let turn: Vec<_> = members
         .iter()
         .filter_map(|(position, seq)| match retrying.get(position) {
@@ -214,7 +225,12 @@ fn load(
             None => Some((*position, *seq, 0)),
         })
         .collect();
-    let mut targets = targets(connection, seals, app, turn.iter().map(|(_, seq, _)| *seq))?;
+    let mut targets = targets(
+        connection,
+        seals,
+        owner,
+        turn.iter().map(|(_, seq, _)| *seq),
+    )?;
     Ok(turn
         .into_iter()
         .map(|(position, seq, attempts)| LoadedMember {
@@ -246,26 +262,32 @@ fn retrying(
     rows.collect::<Result<_, _>>().map_err(refused)
 }
 
-/// The active subscriptions among these seqs.
+/// The active subscriptions among these seqs that the message is still for: who was chosen as one of
+/// a person's, and has been detached or given to somebody else since, must not show what is not theirs.
 fn targets(
     connection: &Connection,
     seals: &Seals,
-    app: ApplicationId,
+    owner: Owner,
     seqs: impl Iterator<Item = Seq>,
 ) -> Result<HashMap<Seq, SendTarget>, StoreError> {
+    let (ids, users) = plans::named(connection, owner.message)?.unzip();
     // Index: the primary key.
     let sql = "-- load_members
         SELECT s.seq, s.id, s.capability, s.encoding, k.public_id
         FROM subscriptions s
         JOIN vapid_keys k ON k.id = s.vapid_key_id
         WHERE s.application_id = ?1 AND s.state = 'active'
-          AND s.seq IN (SELECT value FROM json_each(?2))";
+          AND s.seq IN (SELECT value FROM json_each(?2))
+          AND (?3 IS NULL
+            OR s.id IN (SELECT unhex(value) FROM json_each(?3))
+            OR s.user IN (SELECT value FROM json_each(?4)))";
     let seqs: Vec<i64> = seqs.map(Seq::as_i64).collect();
+    let seqs = json!(seqs).to_string();
     let mut statement = connection.prepare_cached(sql).map_err(refused)?;
     let mut rows = statement
-        .query((app.as_i64(), json!(seqs).to_string()))
+        .query((owner.application.as_i64(), &seqs, ids, users))
         .map_err(refused)?;
-    let mut targets = HashMap::with_capacity(seqs.len());
+    let mut targets = HashMap::new();
     while let Some(row) = rows.next().map_err(refused)? {
         let id = SubscriptionId::from_bytes(row.get(1).map_err(refused)?);
         let capability: Vec<u8> = row.get(2).map_err(refused)?;

@@ -128,9 +128,7 @@ pub(crate) fn audience(
                   )
                 ORDER BY seq
                 LIMIT ?4";
-            let ids: Vec<String> = subscriptions.iter().map(hexadecimal).collect();
-            let users: Vec<&str> = users.iter().map(UserId::as_str).collect();
-            let lists = (json!(ids).to_string(), json!(users).to_string());
+            let lists = lists(subscriptions, users);
             let mut statement = connection.prepare_cached(sql).map_err(refused)?;
             let rows = statement
                 .query_map((app, after, through, limit, lists.0, lists.1), read)
@@ -138,6 +136,37 @@ pub(crate) fn audience(
             rows.collect::<Result<_, _>>().map_err(refused)
         }
     }
+}
+
+/// Whom a message names: subscriptions and people, as [`lists`]. `None` if it is for everybody.
+pub(crate) fn named(
+    connection: &Connection,
+    message: MessageId,
+) -> Result<Option<(String, String)>, StoreError> {
+    // Index: the primary key.
+    let sql = "-- load_members
+        SELECT audience
+        FROM messages
+        WHERE id = ?1";
+    let audience: String = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_row([message.as_bytes()], |row| row.get(0)))
+        .map_err(refused)?;
+    let unreadable = StoreError::Unreadable("messages.audience");
+    match audience_from_json(&audience).ok_or(unreadable)? {
+        Audience::All => Ok(None),
+        Audience::Listed {
+            subscriptions,
+            users,
+        } => Ok(Some(lists(&subscriptions, &users))),
+    }
+}
+
+/// For `json_each`: ids in hexadecimal digits, and people.
+fn lists(subscriptions: &[SubscriptionId], users: &[UserId]) -> (String, String) {
+    let ids: Vec<String> = subscriptions.iter().map(hexadecimal).collect();
+    let users: Vec<&str> = users.iter().map(UserId::as_str).collect();
+    (json!(ids).to_string(), json!(users).to_string())
 }
 
 fn hexadecimal(id: &SubscriptionId) -> String {

@@ -43,8 +43,8 @@ pub struct LoadedMember {
     pub position: Position,
     /// Attempts made before.
     pub attempts: u32,
-    /// Its subscription; `None` if that was ended, is gone, or cannot be read any more, since the
-    /// batch was cut.
+    /// Its subscription; `None` if, since the batch was cut, that was ended, is gone, came to belong to
+    /// nobody that the message names, or cannot be read any more.
     pub target: Option<Box<SendTarget>>,
 }
 
@@ -86,7 +86,9 @@ pub trait BatchStore: Send + Sync {
     /// is released, or when it is lost: on SQLite with the process, on PostgreSQL with its time.
     async fn claim_due(&self, claim: Claim) -> Result<Vec<LeasedBatch>, StoreError>;
 
-    /// The members at `positions` whose turn it is: those that do not wait for a later attempt.
+    /// The members at `positions` whose turn it is: those that do not wait for a later attempt. One
+    /// that is not active any more has no target, nor has one that the message named by its person
+    /// and that is not that person's any more.
     async fn load_members(
         &self,
         batch: &Batch,

@@ -1,10 +1,13 @@
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use tidings_core::batch::{Position, Selection};
+use tidings_core::application::ApplicationId;
+use tidings_core::batch::{Lane, Position, Selection};
 use tidings_core::clock::Timestamp;
 use tidings_core::delivery::OutcomeKind;
 use tidings_core::message::Audience;
-use tidings_core::store::{LoadedMember, NewSubscription};
+use tidings_core::store::{Claim, LoadedMember, NewSubscription, SubscriptionChange};
+use tidings_core::subscription::UserId;
 use tidings_core::vapid_key::VapidKeyState;
 
 use crate::harness::Harness;
@@ -183,6 +186,55 @@ pub(crate) async fn a_forgotten_member_has_no_target<H: Harness>(world: World<H>
         .await
         .unwrap();
     assert_eq!(targets(&world.load(&sending.batch).await), [false, true]);
+}
+
+pub(crate) async fn who_is_another_person_by_now_has_no_target<H: Harness>(world: World<H>) {
+    let mut subscribers = Vec::new();
+    for user in ["alice", "alice", "alice", "bob"] {
+        let new = world.entities.new_subscription(world.key);
+        let change = belongs_to(Some(user));
+        subscribers.push(world.register(NewSubscription { change, ..new }).await);
+    }
+    let audience = Audience::Listed {
+        subscriptions: vec![subscribers[3].id],
+        users: vec![UserId::parse("alice").unwrap()],
+    };
+    let message = world.accept(audience).await.id;
+    let everybody = world.batch(list_of(&seqs(&subscribers)));
+    world.cut(message, vec![everybody]).await;
+    let claim = Claim {
+        lane: Lane::Direct,
+        ..world.a_claim(1)
+    };
+    let batch = world
+        .store()
+        .claim_due(claim)
+        .await
+        .unwrap()
+        .remove(0)
+        .batch;
+    assert_eq!(targets(&world.load(&batch).await), [true; 4]);
+
+    // One logs out, on one somebody else logs in, and who was picked by hand stays so.
+    for (subscriber, user) in [(0, None), (1, Some("bob")), (3, Some("carol"))] {
+        let (store, id) = (world.store(), subscribers[subscriber].id);
+        let change = belongs_to(user);
+        let changed = store
+            .change_subscription(ApplicationId::DEFAULT, id, change, NonZeroU32::MAX)
+            .await;
+        changed.unwrap().expect("it is known");
+    }
+    assert_eq!(
+        targets(&world.load(&batch).await),
+        [false, false, true, true]
+    );
+}
+
+fn belongs_to(user: Option<&str>) -> SubscriptionChange {
+    SubscriptionChange {
+        user: Some(user.and_then(UserId::parse)),
+        ..Default::default()
+    }
 }
 
 pub(crate) async fn who_waits_for_another_attempt_is_left_out<H: Harness>(world: World<H>) {

@@ -93,7 +93,7 @@ pub(crate) struct CountsView {
     refused: u64,
     /// Not accepted before the deadline.
     expired: u64,
-    /// The subscription ended before its turn.
+    /// The subscription ended before its turn, or was no longer that person's.
     ended: u64,
     /// The message was cancelled before its turn.
     cancelled: u64,
