@@ -57,6 +57,9 @@ pub enum UserTokenKeyError {
     /// JSON that is no JWK.
     #[error("the JSON is neither a JWK (with \"kty\") nor a JWK set (with \"keys\")")]
     Json,
+    /// A set without a key: no token could be checked.
+    #[error("this JWK set has no keys: give one with the public key that tokens are checked with")]
+    NoKeys,
     /// No form that is known.
     #[error("this is no file with public keys: give PEM (BEGIN PUBLIC KEY), a JWK or a JWK set")]
     Unrecognised,
@@ -141,6 +144,9 @@ struct Jwk {
 fn read_json(text: &str) -> Result<Vec<UserTokenKey>, UserTokenKeyError> {
     let file: JwkFile = serde_json::from_str(text).map_err(|_| UserTokenKeyError::Json)?;
     let keys = file.keys.unwrap_or_else(|| vec![file.single]);
+    if keys.is_empty() {
+        return Err(UserTokenKeyError::NoKeys);
+    }
     keys.into_iter().map(read_jwk).collect()
 }
 

@@ -423,7 +423,7 @@ fn a_file_without_fitting_public_keys_says_what_to_do() {
         jwk.to_string()
     };
     let cut = |text: String| text[..text.len() - 40].to_owned();
-    let refused: [(&str, String, UserTokenKeyError); 14] = [
+    let refused: [(&str, String, UserTokenKeyError); 15] = [
         ("nothing", String::new(), UserTokenKeyError::Unrecognised),
         ("text", "secret".to_owned(), UserTokenKeyError::Unrecognised),
         (
@@ -472,6 +472,11 @@ fn a_file_without_fitting_public_keys_says_what_to_do() {
             UserTokenKeyError::Pem,
         ),
         ("other JSON", "{}".to_owned(), UserTokenKeyError::Json),
+        (
+            "a set of none",
+            json!({"keys": []}).to_string(),
+            UserTokenKeyError::NoKeys,
+        ),
         (
             "cut off JSON",
             cut(BackEnd::p256().jwk.to_string()),
