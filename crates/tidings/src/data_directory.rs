@@ -140,10 +140,14 @@ pub(crate) fn write_new(path: &Path, text: &str) -> Result<()> {
         .with_context(|| format!("cannot make the file {}", path.display()))
 }
 
-/// Writes a secret in the place of an earlier one: a power failure leaves one or the other.
+/// Writes a secret in the place of an earlier one: a power failure leaves one or the other. It
+/// belongs to whom the earlier one belonged: a server that is not root must read what root wrote.
 fn replace(path: &Path, text: &str) -> Result<()> {
     write_aside(path, text)
-        .and_then(|file| Ok(file.persist(path)?))
+        .and_then(|file| {
+            give_to_owner_of(path, file.as_file())?;
+            Ok(file.persist(path)?)
+        })
         .and_then(|_| sync_folder_of(path))
         .with_context(|| format!("cannot replace the file {}", path.display()))
 }
@@ -159,6 +163,26 @@ fn write_aside(path: &Path, text: &str) -> std::io::Result<NamedTempFile> {
     writeln!(file, "{}", text.trim_end())?;
     file.as_file().sync_all()?;
     Ok(file)
+}
+
+#[cfg(unix)]
+fn give_to_owner_of(path: &Path, file: &fs::File) -> std::io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, fchown};
+
+    let (earlier, now) = (fs::metadata(path)?, file.metadata()?);
+    if earlier.uid() == now.uid() {
+        return Ok(());
+    }
+    fchown(file, Some(earlier.uid()), Some(earlier.gid()))
+}
+
+#[cfg(not(unix))]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "elsewhere files are given to nobody"
+)]
+fn give_to_owner_of(_path: &Path, _file: &fs::File) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// How the names of temporary files begin that are to become this one.
@@ -210,5 +234,24 @@ mod tests {
             let mode = fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_secret_that_root_replaces_stays_its_owners() {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        write_new(&path, "first").unwrap();
+        // Only root can give a file away, so only root can run into this.
+        let given_away = chown(&path, Some(4711), Some(4712)).is_ok();
+        replace(&path, "second").unwrap();
+        let after = fs::metadata(&path).unwrap();
+        if given_away {
+            assert_eq!((after.uid(), after.gid()), (4711, 4712));
+        }
+        assert_eq!(after.permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "second\n");
     }
 }
