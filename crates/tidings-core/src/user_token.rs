@@ -334,7 +334,7 @@ pub enum UserTokenError {
     },
     /// It would be good for too long.
     #[error(
-        "its `exp` is {seconds} s ahead, and may be 86400 s (24 hours) ahead at most: minutes are \
+        "its `exp` is {seconds} s ahead, and may be 3600 s (one hour) ahead at most: minutes are \
          enough"
     )]
     TooLong {

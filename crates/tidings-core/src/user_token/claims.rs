@@ -12,8 +12,8 @@ use crate::user_token::UserTokenError;
 /// How far apart the clocks of the back end and of this server may be, each way.
 const LEEWAY: Duration = Duration::from_mins(1);
 
-/// How far ahead a token may expire.
-const MAX_LIFETIME: Duration = Duration::from_hours(24);
+/// How far ahead a token may expire. Whoever copies one can register as its user until then.
+const MAX_LIFETIME: Duration = Duration::from_hours(1);
 
 /// The claims that matter. Each is there at most once; serde refuses the second.
 #[derive(Deserialize)]
