@@ -152,6 +152,11 @@ impl Applications {
         self.by_name.get(&ApplicationName::parse(name)?)
     }
 
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Application> {
+        self.by_id.values().map(Arc::as_ref)
+    }
+
     /// The application with this number.
     pub fn by_id(&self, id: ApplicationId) -> Option<&Arc<Application>> {
         self.by_id.get(&id)

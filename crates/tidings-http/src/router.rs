@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 
-use crate::api::{back_end_routes, open_routes, page_routes, static_routes};
+use crate::api::{back_end_routes, open_routes, page_routes};
 use crate::assets;
 use crate::layers::{answer, authenticate, origin, rate_limit, timeout};
 use crate::problem::ApiError;
@@ -28,11 +28,8 @@ pub fn router(parts: RouterParts) -> Router {
             state.clone(),
             rate_limit::limit_failures,
         ));
-    let open = Router::from(open_routes())
-        .layer(from_fn_with_state(state.clone(), rate_limit::limit_pages));
     let others = back_ends
-        .merge(open)
-        .merge(Router::from(static_routes()))
+        .merge(Router::from(open_routes()))
         .merge(assets::routes(state.serves_demo()))
         .method_not_allowed_fallback(refuse_method)
         .layer(from_fn(timeout::give_up));

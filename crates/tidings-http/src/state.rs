@@ -9,6 +9,7 @@ use tidings_webpush::Randomness;
 use url::{Host, Url};
 
 use crate::admin_token::AdminToken;
+use crate::api::health::Readiness;
 use crate::client_address::TrustedProxies;
 use crate::rate_limits::RateLimits;
 
@@ -44,16 +45,18 @@ struct Shared {
     parts: RouterParts,
     own_origin: PageOrigin,
     for_this_machine: bool,
+    readiness: Readiness,
 }
 
 impl AppState {
     pub(crate) fn new(parts: RouterParts) -> Self {
         let own_origin = PageOrigin::of(parts.server.public_url());
-        let for_this_machine = is_this_machine(parts.server.public_url());
+        let for_this_machine = is_for_this_machine(&parts.server);
         Self(Arc::new(Shared {
             parts,
             own_origin,
             for_this_machine,
+            readiness: Readiness::default(),
         }))
     }
 
@@ -81,9 +84,13 @@ impl AppState {
         &self.0.parts.trusted_proxies
     }
 
-    /// Whether only browsers of this machine can reach the server by its name.
+    /// Whether the server is there for browsers of this machine only.
     pub(crate) fn is_for_this_machine(&self) -> bool {
         self.0.for_this_machine
+    }
+
+    pub(crate) fn readiness(&self) -> &Readiness {
+        &self.0.readiness
     }
 
     /// The origin of pages that this server serves itself.
@@ -92,8 +99,19 @@ impl AppState {
     }
 }
 
-fn is_this_machine(public_url: &Url) -> bool {
-    match public_url.host() {
+/// By its own name and by its pages' origins: whoever left `public_url` out and has a site in public
+/// has a reverse proxy, whose visitors all seem to be here.
+fn is_for_this_machine(server: &ApplicationServer) -> bool {
+    let mut origins = server
+        .applications()
+        .iter()
+        .flat_map(|application| &application.cors_origins);
+    is_this_machine(server.public_url())
+        && origins.all(|origin| origin.to_url().is_some_and(|url| is_this_machine(&url)))
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),

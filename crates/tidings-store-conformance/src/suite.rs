@@ -66,6 +66,7 @@ macro_rules! with_every_case {
                 another_p256dh_changes_nothing
                 another_auth_changes_nothing
                 an_ended_subscription_becomes_active_again
+                an_ended_subscription_comes_back_as_nobodys
                 one_that_came_back_is_not_swept
                 two_applications_may_know_one_endpoint
                 a_registered_endpoint_is_known_in_any_state

@@ -135,20 +135,21 @@ fn register(
     if !same_keys {
         return Ok(Registration::OtherKeys);
     }
-    let user = becomes_active_for(known.as_ref(), &new.change, SubscriptionState::Active);
+    let change = said_of(known.as_ref(), &new.change);
+    let user = becomes_active_for(known.as_ref(), &change, SubscriptionState::Active);
     if is_full(connection, new.application, user, new.max_per_user)? {
         return Ok(Registration::TooManyOfUser);
     }
     let Some(known) = known else {
         insert(connection, seals, new)?;
-        apply(connection, new.application, new.id, &new.change)?;
+        apply(connection, new.application, new.id, &change)?;
         let created = find(connection, seals, new.application, new.id)?;
         return created
             .map(Registration::Created)
             .ok_or(StoreError::Unreadable("subscriptions"));
     };
     see_again(connection, known.id, new)?;
-    apply(connection, new.application, known.id, &new.change)?;
+    apply(connection, new.application, known.id, &change)?;
     let updated = find(connection, seals, new.application, known.id)?;
     updated
         .map(Registration::Updated)
@@ -243,6 +244,17 @@ fn change_subscription(
     apply(connection, app, id, change)?;
     let changed = find(connection, seals, app, id)?;
     Ok(changed.map(|changed| Changed::Changed(Box::new(changed))))
+}
+
+/// What becomes of what was said. One that was ended, by its page or by the back end, comes back like
+/// a new one: nobody's, and without attributes, until those are said again.
+fn said_of(known: Option<&SubscriptionRecord>, said: &SubscriptionChange) -> SubscriptionChange {
+    let mut change = said.clone();
+    if known.is_some_and(|known| known.state == SubscriptionState::Ended) {
+        change.user.get_or_insert(None);
+        change.attributes.get_or_insert_default();
+    }
+    change
 }
 
 /// The person who gets one more active subscription, if anybody does.

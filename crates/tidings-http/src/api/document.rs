@@ -7,7 +7,7 @@ use utoipa::openapi::{Components, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa::{PartialSchema as _, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::api::{back_end_routes, open_routes, page_routes, static_routes};
+use crate::api::{back_end_routes, open_routes, page_routes};
 use crate::problem::document::{InputError, Problem};
 
 const INTRODUCTION: &str = "The API of a Tidings server, for pages and for back ends.\n\n\
@@ -46,7 +46,6 @@ fn generated() -> OpenApi {
         .merge(page_routes())
         .merge(back_end_routes())
         .merge(open_routes())
-        .merge(static_routes())
         .into_openapi()
 }
 

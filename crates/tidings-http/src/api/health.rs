@@ -1,7 +1,12 @@
 //! Whether the process runs, and whether it can do its work.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use serde::Serialize;
+use tidings_core::store::{Store, StoreError};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use crate::extract::body::Json;
@@ -46,6 +51,29 @@ pub(crate) async fn alive() -> Json<Health> {
     ),
 )]
 pub(crate) async fn ready(State(state): State<AppState>) -> Result<Json<Health>, ApiError> {
-    state.server().store().check().await?;
+    state.readiness().check(state.server().store()).await?;
     Ok(Json(Health { status: "ok" }))
+}
+
+/// How long the database is taken to be well after it was. Nobody who asks has to be limited then:
+/// a load balancer that were told 429 would take the server for ill.
+const GOOD_FOR: Duration = Duration::from_secs(1);
+
+/// When the database was well last. Whoever asks meanwhile waits for the one who is looking.
+#[derive(Default)]
+pub(crate) struct Readiness {
+    well_at: Mutex<Option<Instant>>,
+}
+
+impl Readiness {
+    async fn check(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let mut well_at = self.well_at.lock().await;
+        if well_at.is_some_and(|at| at.elapsed() < GOOD_FOR) {
+            return Ok(());
+        }
+        *well_at = None;
+        store.check().await?;
+        *well_at = Some(Instant::now());
+        Ok(())
+    }
 }

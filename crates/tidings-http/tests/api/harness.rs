@@ -70,6 +70,7 @@ pub(crate) struct Setup {
     pub(crate) public_url: &'static str,
     pub(crate) rate_limits: RateLimitSettings,
     pub(crate) trusted_proxies: &'static [&'static str],
+    pub(crate) cors_origin: &'static str,
 }
 
 impl Default for Setup {
@@ -84,6 +85,7 @@ impl Default for Setup {
             public_url: "https://push.example.org",
             rate_limits: RateLimitSettings::default(),
             trusted_proxies: &[],
+            cors_origin: SITE,
         }
     }
 }
@@ -238,7 +240,7 @@ fn application(setup: &Setup) -> Application {
     Application {
         id: ApplicationId::DEFAULT,
         name: ApplicationName::parse(ApplicationName::DEFAULT).unwrap(),
-        cors_origins: vec![PageOrigin::parse(SITE).unwrap()],
+        cors_origins: vec![PageOrigin::parse(setup.cors_origin).unwrap()],
         page_users: setup.page_users,
         user_token_keys: setup.user_token_keys.clone(),
         max_subscriptions_per_user: setup.max_subscriptions_per_user,

@@ -114,9 +114,13 @@ async fn every_address_counts_for_itself_and_receipts_apart() {
         "the same /64"
     );
     assert_eq!(passing(&harness, 9, from(key, "2001:db8:0:1::1")).await, 6);
-    let ready = || Call::get("/readyz").coming_from(STRANGER);
-    assert_eq!(passing(&harness, 3, ready).await, 0, "it takes work too");
-    for free in ["/healthz", "/openapi.json", "/sdk/tidings.js", "/demo"] {
+    for free in [
+        "/healthz",
+        "/readyz",
+        "/openapi.json",
+        "/sdk/tidings.js",
+        "/demo",
+    ] {
         let ask = || Call::get(free).coming_from(STRANGER);
         assert_eq!(passing(&harness, 9, ask).await, 9, "{free}");
     }
@@ -286,20 +290,23 @@ async fn behind_a_trusted_proxy_its_clients_count() {
 #[tokio::test]
 async fn this_machine_is_limited_unless_the_server_is_there_for_it_alone() {
     let local = "http://127.0.0.1:8030";
-    for (public_url, peer, forwarded, limited) in [
-        (local, "127.0.0.1", None, false),
-        (local, "::1", None, false),
-        ("http://localhost:8030", "127.0.0.1", None, false),
-        ("http://[::1]:8030", "127.0.0.1", None, false),
-        (local, "127.0.0.1", Some("x-forwarded-for"), true),
-        (local, "127.0.0.1", Some("forwarded"), true),
-        (local, "192.0.2.1", None, true),
-        ("https://push.example.org", "127.0.0.1", None, true),
-        ("https://localhost.example", "127.0.0.1", None, true),
+    let page = "http://localhost:8080";
+    for (public_url, cors_origin, peer, forwarded, limited) in [
+        (local, page, "127.0.0.1", None, false),
+        (local, page, "::1", None, false),
+        ("http://localhost:8030", page, "127.0.0.1", None, false),
+        ("http://[::1]:8030", page, "127.0.0.1", None, false),
+        (local, page, "127.0.0.1", Some("x-forwarded-for"), true),
+        (local, page, "127.0.0.1", Some("forwarded"), true),
+        (local, page, "192.0.2.1", None, true),
+        (local, SITE, "127.0.0.1", None, true),
+        ("https://push.example.org", page, "127.0.0.1", None, true),
+        ("https://localhost.example", page, "127.0.0.1", None, true),
     ] {
         let harness = Harness::with(Setup {
             rate_limits: FEW,
             public_url,
+            cors_origin,
             ..Setup::default()
         })
         .await;

@@ -233,6 +233,21 @@ pub(crate) async fn an_ended_subscription_becomes_active_again<H: Harness>(world
         (again.id, again.state),
         (before.id, SubscriptionState::Active)
     );
+}
+
+pub(crate) async fn an_ended_subscription_comes_back_as_nobodys<H: Harness>(world: World<H>) {
+    let (before, subscription) = subscribe(&world, everything()).await;
+    let again = || world.entities.registration(subscription.clone(), world.key);
+    world.end(&before).await;
+    world.register(again()).await;
+    let back = views::subscription(&world.subscription(before.id).await);
+    assert_eq!((back.user, back.attributes), (None, Attributes::default()));
+    world.end(&before).await;
+    let said = NewSubscription {
+        change: everything(),
+        ..again()
+    };
+    world.register(said).await;
     assert_says_everything(&views::subscription(&world.subscription(before.id).await));
 }
 

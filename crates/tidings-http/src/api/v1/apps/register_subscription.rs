@@ -10,6 +10,7 @@ use crate::extract::body::Json;
 use crate::extract::object::Object;
 use crate::extract::path::App;
 use crate::problem::ApiError;
+use crate::rate_limits::RateLimits;
 use crate::rate_limits::account::{Account, Counted};
 use crate::rate_limits::bucket::Standing;
 use crate::state::AppState;
@@ -45,7 +46,7 @@ pub(crate) async fn register(
         .register_subscription(&application, request)
         .await;
     if let Some(counted) = counted {
-        counted.settle(&state, registered.as_ref().is_ok_and(|it| it.created));
+        counted.settle(registered.as_ref().is_ok_and(|it| it.created));
     }
     let registered = registered?;
     let status = if registered.created {
@@ -56,16 +57,19 @@ pub(crate) async fn register(
     Ok((status, Json(RegisteredView::new(&registered))))
 }
 
-/// A subscription that is counted as new before it is registered: of two at once, two count.
+/// A subscription that is counted as new before it is registered: of two at once, two count. Not
+/// any more if this is dropped, as when the client hangs up: it may be known.
 struct CountedAsNew<'a> {
+    limits: &'a RateLimits,
     account: &'a Account,
     left: Standing,
+    is_new: bool,
 }
 
 /// `None` where nothing is counted: there is no limit, or it is reached and the subscription is
 /// known. Who has subscribed can always say so again.
 async fn count_as_new<'a>(
-    state: &AppState,
+    state: &'a AppState,
     account: Option<&'a Account>,
     application: &Application,
     request: &RegistrationRequest,
@@ -73,8 +77,14 @@ async fn count_as_new<'a>(
     let Some(account) = account else {
         return Ok(None);
     };
-    match state.rate_limits().take_new_subscription(account.network()) {
-        Ok(left) => Ok(left.map(|left| CountedAsNew { account, left })),
+    let limits = state.rate_limits();
+    match limits.take_new_subscription(account.network()) {
+        Ok(left) => Ok(left.map(|left| CountedAsNew {
+            limits,
+            account,
+            left,
+            is_new: false,
+        })),
         Err(exceeded) => {
             let resource = &request.subscription.push_resource;
             if state.server().knows(application.id, resource).await? {
@@ -87,12 +97,19 @@ async fn count_as_new<'a>(
 }
 
 impl CountedAsNew<'_> {
-    fn settle(self, state: &AppState, is_new: bool) {
+    fn settle(mut self, is_new: bool) {
+        self.is_new = is_new;
         if is_new {
             self.account.note(self.left);
-        } else {
-            let network = self.account.network();
-            state.rate_limits().give_back_new_subscription(network);
+        }
+    }
+}
+
+impl Drop for CountedAsNew<'_> {
+    fn drop(&mut self) {
+        if !self.is_new {
+            self.limits
+                .give_back_new_subscription(self.account.network());
         }
     }
 }
