@@ -30,7 +30,8 @@ pub(super) async fn run(args: DemoArgs) -> Result<()> {
     let token = new_admin_token();
     let server = RunningServer::start(Settings {
         listen: args.listen,
-        data_dir: data.path().to_owned(),
+        // Made by the server, and so for its owner only.
+        data_dir: data.path().join("data"),
         sealing_keys: None,
         public_url: None,
         trusted_proxies: TrustedProxies::default(),
