@@ -46,6 +46,11 @@ pub enum UserTokenKeyError {
          taken"
     )]
     Unsupported,
+    /// A JWK of another kind.
+    #[error(
+        "this JWK is not a key on P-256 (for ES256) or of Ed25519 (for EdDSA); no others are taken"
+    )]
+    OtherKind,
     /// A JWK that is for something else.
     #[error(
         "this JWK is not for signatures with ES256 or EdDSA: its `use` or `alg` says otherwise"
@@ -58,7 +63,10 @@ pub enum UserTokenKeyError {
     #[error("the JSON is neither a JWK (with \"kty\") nor a JWK set (with \"keys\")")]
     Json,
     /// A set without a key: no token could be checked.
-    #[error("this JWK set has no keys: give one with the public key that tokens are checked with")]
+    #[error(
+        "this JWK set has no key for ES256 or EdDSA: give one with the public key that tokens are \
+         checked with"
+    )]
     NoKeys,
     /// No form that is known.
     #[error("this is no file with public keys: give PEM (BEGIN PUBLIC KEY), a JWK or a JWK set")]
@@ -143,11 +151,22 @@ struct Jwk {
 
 fn read_json(text: &str) -> Result<Vec<UserTokenKey>, UserTokenKeyError> {
     let file: JwkFile = serde_json::from_str(text).map_err(|_| UserTokenKeyError::Json)?;
-    let keys = file.keys.unwrap_or_else(|| vec![file.single]);
+    let Some(set) = file.keys else {
+        return read_jwk(file.single).map(|key| vec![key]);
+    };
+    // Sets hold keys for other things too, which are passed over (RFC 7517 §5).
+    let is_for_others = |key: &Result<_, _>| {
+        matches!(
+            key,
+            Err(UserTokenKeyError::OtherKind | UserTokenKeyError::OtherUse)
+        )
+    };
+    let keys = set.into_iter().map(read_jwk);
+    let keys: Vec<_> = keys.filter(|key| !is_for_others(key)).collect();
     if keys.is_empty() {
         return Err(UserTokenKeyError::NoKeys);
     }
-    keys.into_iter().map(read_jwk).collect()
+    keys.into_iter().collect()
 }
 
 fn read_jwk(jwk: Jwk) -> Result<UserTokenKey, UserTokenKeyError> {
@@ -164,7 +183,7 @@ fn read_jwk(jwk: Jwk) -> Result<UserTokenKey, UserTokenKeyError> {
             UserTokenKey::from_public_key(&[&[0x04], &x[..], &y[..]].concat(), jwk.kid)
         }
         ("OKP", Some("Ed25519")) => UserTokenKey::from_public_key(&coordinate(jwk.x)?, jwk.kid),
-        _ => None,
+        _ => return Err(UserTokenKeyError::OtherKind),
     };
     let key = key.ok_or(UserTokenKeyError::Unsupported)?;
     let is_for_this = jwk.usage.is_none_or(|usage| usage == "sig")

@@ -206,6 +206,18 @@ fn an_unsigned_token_with_a_fitting_header_is_refused() {
 }
 
 #[test]
+fn keys_for_others_in_a_set_are_passed_over() {
+    let back_end = BackEnd::p256();
+    let mut for_encryption = BackEnd::p256().jwk;
+    for_encryption["use"] = json!("enc");
+    let set = json!({"keys": [{"kty": "RSA", "n": "AQAB"}, for_encryption, back_end.jwk]});
+    let read = UserTokenKey::from_key_file(set.to_string().as_bytes()).unwrap();
+    assert_eq!(read.len(), 1);
+    let verified = keys_of(&set.to_string()).verify(&back_end.token(None), &app(), NOW);
+    assert_eq!(verified.map(drop), Ok(()));
+}
+
+#[test]
 fn a_kid_chooses_among_keys_that_have_one() {
     let (old, new) = (BackEnd::p256(), BackEnd::p256());
     let set = json!({"keys": [old.jwk_named("old"), new.jwk_named("new")]}).to_string();
@@ -423,7 +435,7 @@ fn a_file_without_fitting_public_keys_says_what_to_do() {
         jwk.to_string()
     };
     let cut = |text: String| text[..text.len() - 40].to_owned();
-    let refused: [(&str, String, UserTokenKeyError); 15] = [
+    let refused: [(&str, String, UserTokenKeyError); 17] = [
         ("nothing", String::new(), UserTokenKeyError::Unrecognised),
         ("text", "secret".to_owned(), UserTokenKeyError::Unrecognised),
         (
@@ -444,12 +456,12 @@ fn a_file_without_fitting_public_keys_says_what_to_do() {
         (
             "RSA",
             json!({"kty": "RSA", "n": "AQAB", "e": "AQAB"}).to_string(),
-            UserTokenKeyError::Unsupported,
+            UserTokenKeyError::OtherKind,
         ),
         (
             "another curve",
             jwk("crv", "P-384"),
-            UserTokenKeyError::Unsupported,
+            UserTokenKeyError::OtherKind,
         ),
         (
             "off the curve",
@@ -483,9 +495,20 @@ fn a_file_without_fitting_public_keys_says_what_to_do() {
             UserTokenKeyError::Json,
         ),
         (
-            "one of a set",
-            json!({"keys": [BackEnd::p256().jwk, {"kty": "RSA"}]}).to_string(),
+            "a set for others",
+            json!({"keys": [{"kty": "RSA"}]}).to_string(),
+            UserTokenKeyError::NoKeys,
+        ),
+        (
+            "a damaged one of a set",
+            json!({"keys": [BackEnd::p256().jwk, {"kty": "EC", "crv": "P-256", "x": "AA"}]})
+                .to_string(),
             UserTokenKeyError::Unsupported,
+        ),
+        (
+            "a secret in a set",
+            json!({"keys": [BackEnd::p256().jwk, {"kty": "oct", "k": "AA"}]}).to_string(),
+            UserTokenKeyError::SharedSecret,
         ),
     ];
     for (what, file, expected) in refused {
