@@ -74,6 +74,7 @@ export interface SubscribeOptions {
   /**
    * A short-lived JWT by the site's back end that proves `user`, or says it. Or a function that fetches one: with `user`
    * beside it, `sync()` calls it only when the server has to be told; alone, each time. Where it gives nothing, no user is told.
+   * Prefer the function: a text from before a logout, in a tab that was left open, is still good after it.
    */
   userToken?: string | (() => string | null | undefined | Promise<string | null | undefined>);
   /** BCP 47. Default: the browser's. */
