@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
+use tidings_core::batch::Lane;
 use tidings_webpush::{Admission, PushResource};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,20 +25,35 @@ use crate::transport::pool::Pool;
 pub use crate::transport::resolver::{Resolver, SystemResolver};
 pub use crate::transport::tls::{TlsError, client_config};
 
-/// Sends one request and returns its answer.
+/// Gets push messages to push services, in two steps: what a message says about time is made only
+/// when there is room for it.
 #[async_trait]
 pub trait Transport: Send + Sync {
-    /// Posts a push message to its push resource. The answer's body is cut after
-    /// [`Limits::body_bytes`].
-    async fn post(
+    /// Waits until a connection to the push resource's origin has room for one request.
+    async fn turn(
         &self,
         resource: &PushResource,
+        lane: Lane,
+    ) -> Result<Box<dyn Turn>, TransportError>;
+
+    /// So many deliveries to this origin come soon: connections are opened ahead of them.
+    fn expect(&self, _resource: &PushResource, _deliveries: usize) {}
+
+    /// Begins nothing more: whoever still waits for a turn gets [`TransportError::Closed`]. Turns
+    /// that were given stay good.
+    fn close(&self) {}
+}
+
+/// Room for one request on a connection. Dropping it gives the room back.
+#[async_trait]
+pub trait Turn: Send {
+    /// Posts a push message to the push resource that the turn was taken for. The answer's body is
+    /// cut after [`Limits::body_bytes`]. After [`TransportError::NotProcessed`] it may be posted
+    /// again at once, with another turn.
+    async fn post(
+        self: Box<Self>,
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, TransportError>;
-
-    /// Begins nothing more: posts that still wait for a connection fail with
-    /// [`TransportError::Closed`]. Requests that were begun go on.
-    fn close(&self) {}
 }
 
 /// Why there is no answer. The push service may have taken the message all the same.
@@ -111,9 +127,6 @@ impl Default for Limits {
         }
     }
 }
-
-/// How often a request is tried that nobody has looked at.
-const TRIES: u32 = 3;
 
 /// The transport to real push services: HTTP/2 where ALPN offers it, HTTP/1.1 otherwise; pooled by
 /// origin; connects only to addresses that were checked; follows no redirects.
@@ -204,20 +217,13 @@ impl Pools {
 
 #[async_trait]
 impl Transport for PushTransport {
-    async fn post(
+    async fn turn(
         &self,
         resource: &PushResource,
-        request: Request<Bytes>,
-    ) -> Result<Response<Bytes>, TransportError> {
+        _lane: Lane,
+    ) -> Result<Box<dyn Turn>, TransportError> {
         let pool = self.pool(resource);
-        for _ in 1..TRIES {
-            // Nobody looked at it, so trying once more at once repeats nothing.
-            match pool.post(resource, request.clone()).await {
-                Err(TransportError::NotProcessed) => {}
-                answered => return answered,
-            }
-        }
-        pool.post(resource, request).await
+        Ok(Box::new(pool.turn(resource).await?))
     }
 
     fn close(&self) {

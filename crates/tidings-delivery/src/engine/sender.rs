@@ -23,6 +23,9 @@ use crate::engine::Policy;
 use crate::engine::keyring::{Keyring, KeyringError};
 use crate::transport::{Transport, TransportError};
 
+/// How often a request is tried that nobody has looked at.
+const TRIES: u32 = 3;
+
 pub(super) struct Sender {
     pub(super) store: Arc<dyn Store>,
     pub(super) transport: Arc<dyn Transport>,
@@ -48,7 +51,14 @@ enum NotSent {
     Refused(String),
     /// The store failed: the whole pass stops and is tried again.
     Store(StoreError),
+    /// It is too late.
+    Expired,
+    /// The engine stops.
+    Stopping,
 }
+
+/// What came of a request that was made.
+type Posted = Result<Response<Bytes>, TransportError>;
 
 impl Sender {
     pub(super) fn render(&self, batch: &Batch, message: MessageToSend) -> BatchMessage {
@@ -89,28 +99,21 @@ impl Sender {
         let Some(target) = &member.target else {
             return Ok(outcome(OutcomeKind::Ended, member.attempts, None));
         };
-        let Some(ttl) = remaining_ttl(batch.due_at, &message.options, self.clock.now()) else {
-            return Ok(outcome(OutcomeKind::Expired, member.attempts, None));
-        };
         let number = member.attempts + 1;
-        let request = match self.request(batch, message, target, ttl.as_secs()).await {
-            Ok(request) => request,
+        let (result, last_answer) = match self.post(batch, message, target).await {
+            Ok(Ok(response)) => self.understand(target, &response),
+            Ok(Err(error)) => {
+                let answer = LastAnswer::none(&error.to_string());
+                (AttemptResult::Unanswered, answer)
+            }
+            Err(NotSent::Stopping) => return Ok(None),
             Err(NotSent::Store(error)) => return Err(error),
+            Err(NotSent::Expired) => {
+                return Ok(outcome(OutcomeKind::Expired, member.attempts, None));
+            }
             Err(NotSent::Refused(reason)) => {
                 let answer = LastAnswer::none(&reason);
                 return Ok(outcome(OutcomeKind::Refused, number, Some(answer)));
-            }
-        };
-        let posted = self
-            .transport
-            .post(&target.subscription.push_resource, request)
-            .await;
-        let (result, last_answer) = match posted {
-            Ok(response) => self.understand(target, &response),
-            Err(TransportError::Closed) => return Ok(None),
-            Err(error) => {
-                let answer = LastAnswer::none(&error.to_string());
-                (AttemptResult::Unanswered, answer)
             }
         };
         let attempt = Attempt {
@@ -121,6 +124,45 @@ impl Sender {
         };
         let disposition = decide(&result, attempt, &self.policy.retry);
         Ok(outcome(disposition.into(), number, Some(last_answer)))
+    }
+
+    /// Waits for room, then makes the request and posts it; again at once where nobody looked at it.
+    async fn post(
+        &self,
+        batch: &Batch,
+        message: &BatchMessage,
+        target: &SendTarget,
+    ) -> Result<Posted, NotSent> {
+        for _ in 1..TRIES {
+            match self.post_once(batch, message, target).await? {
+                Err(TransportError::NotProcessed) => {}
+                posted => return Ok(posted),
+            }
+        }
+        self.post_once(batch, message, target).await
+    }
+
+    async fn post_once(
+        &self,
+        batch: &Batch,
+        message: &BatchMessage,
+        target: &SendTarget,
+    ) -> Result<Posted, NotSent> {
+        let ttl = || {
+            let ttl = remaining_ttl(batch.due_at, &message.options, self.clock.now());
+            ttl.ok_or(NotSent::Expired)
+        };
+        ttl()?;
+        let resource = &target.subscription.push_resource;
+        let turn = match self.transport.turn(resource, batch.lane).await {
+            Ok(turn) => turn,
+            Err(TransportError::Closed) => return Err(NotSent::Stopping),
+            Err(error) => return Ok(Err(error)),
+        };
+        // Waiting may have taken long.
+        let ttl = ttl()?;
+        let request = self.request(batch, message, target, ttl.as_secs()).await?;
+        Ok(turn.post(request).await)
     }
 
     async fn request(

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use http::header::HOST;
+use http::uri::Authority;
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
-use tidings_webpush::PushResource;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::TaskTracker;
 
@@ -59,14 +59,13 @@ impl Http1Connection {
 
     pub(super) async fn post(
         &mut self,
-        resource: &PushResource,
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, TransportError> {
         self.sender
             .ready()
             .await
             .map_err(|_| TransportError::NotProcessed)?;
-        let request = in_origin_form(resource, request)?;
+        let request = in_origin_form(request)?;
         let answer = self.sender.try_send_request(request).await;
         let answer = answer.map_err(|mut error| {
             // Given back means never written.
@@ -83,19 +82,16 @@ impl Http1Connection {
 }
 
 /// `POST /path?query` and a `Host` header (RFC 9112 §3.2.1).
-fn in_origin_form(
-    resource: &PushResource,
-    request: Request<Bytes>,
-) -> Result<Request<Full<Bytes>>, TransportError> {
+fn in_origin_form(request: Request<Bytes>) -> Result<Request<Full<Bytes>>, TransportError> {
     let unusable = |what: &str| TransportError::Broken(format!("the endpoint has no {what}"));
-    let (mut parts, body) = request.into_parts();
-    let authority = parts.uri.authority().map(ToString::to_string);
-    let host = authority.and_then(|text| HeaderValue::try_from(text).ok());
-    parts
-        .headers
+    let (mut head, body) = request.into_parts();
+    let host = head.uri.authority().map(Authority::as_str);
+    let host = host.and_then(|text| HeaderValue::try_from(text).ok());
+    head.headers
         .insert(HOST, host.ok_or_else(|| unusable("host"))?);
-    parts.uri = Uri::try_from(resource.path_and_query()).map_err(|_| unusable("path"))?;
-    Ok(Request::from_parts(parts, Full::new(body)))
+    let path = head.uri.into_parts().path_and_query;
+    head.uri = Uri::from(path.ok_or_else(|| unusable("path"))?);
+    Ok(Request::from_parts(head, Full::new(body)))
 }
 
 /// Reads at most `limit` octets. The status has come, so a body that breaks off is no failure.

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use tidings_webpush::PushResource;
@@ -15,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::transport::dialer::{Dialed, Dialer};
 use crate::transport::http1::Http1Connection;
 use crate::transport::http2::Http2Connection;
-use crate::transport::{Limits, TransportError};
+use crate::transport::{Limits, TransportError, Turn};
 
 pub(super) struct Pool {
     dialer: Arc<Dialer>,
@@ -51,14 +52,21 @@ struct SharedConnection {
 }
 
 /// The right to send one request on a connection.
-enum Turn {
+pub(super) struct PoolTurn {
+    connection: Room,
+    /// How long it may take.
+    limit: Duration,
+}
+
+/// Room for one request on a connection.
+enum Room {
     Http2(Http2Connection, InFlight),
     Http1(Http1Connection, Http1Slot),
 }
 
 /// What to do to get a turn.
 enum Step {
-    Take(Turn),
+    Take(Room),
     Open,
     Wait,
 }
@@ -94,38 +102,25 @@ impl Pool {
         self.lock().last_used
     }
 
-    pub(super) async fn post(
+    pub(super) async fn turn(
         self: &Arc<Self>,
         resource: &PushResource,
-        request: Request<Bytes>,
-    ) -> Result<Response<Bytes>, TransportError> {
-        let limit = self.limits.request;
-        let turn = tokio::select! {
+    ) -> Result<PoolTurn, TransportError> {
+        let connection = tokio::select! {
             biased;
             () = self.closed.cancelled() => return Err(TransportError::Closed),
-            turn = self.turn(resource) => turn?,
+            connection = self.wait_for_room(resource) => connection?,
         };
-        let answered = match turn {
-            Turn::Http2(connection, _in_flight) => {
-                let answers = connection.answers();
-                let answered = timeout(limit, connection.post(request)).await;
-                if answered.is_err() {
-                    connection.retire_if_silent_since(answers);
-                }
-                answered
-            }
-            Turn::Http1(mut connection, slot) => {
-                let answered = timeout(limit, connection.post(resource, request)).await;
-                if matches!(answered, Ok(Ok(_))) {
-                    slot.give_back(connection);
-                }
-                answered
-            }
-        };
-        answered.unwrap_or(Err(TransportError::TimedOut("waiting for the answer")))
+        Ok(PoolTurn {
+            connection,
+            limit: self.limits.request,
+        })
     }
 
-    async fn turn(self: &Arc<Self>, resource: &PushResource) -> Result<Turn, TransportError> {
+    async fn wait_for_room(
+        self: &Arc<Self>,
+        resource: &PushResource,
+    ) -> Result<Room, TransportError> {
         let failures_before = self.lock().failures;
         let deadline = tokio::time::Instant::now() + self.limits.wait;
         loop {
@@ -161,7 +156,7 @@ impl Pool {
             let slot = Http1Slot {
                 pool: Arc::clone(self),
             };
-            return Ok(Step::Take(Turn::Http1(connection, slot)));
+            return Ok(Step::Take(Room::Http1(connection, slot)));
         }
         if connections.failures > failures_before
             && let Some(failure) = connections.last_failure.clone()
@@ -181,16 +176,16 @@ impl Pool {
         Ok(Step::Open)
     }
 
-    fn take_http2(self: &Arc<Self>, shared: SharedConnection) -> Turn {
+    fn take_http2(self: &Arc<Self>, shared: SharedConnection) -> Room {
         shared.in_flight.fetch_add(1, Ordering::AcqRel);
         let in_flight = InFlight {
             count: shared.in_flight,
             changed: Arc::clone(&self.changed),
         };
-        Turn::Http2(shared.connection, in_flight)
+        Room::Http2(shared.connection, in_flight)
     }
 
-    async fn open(self: &Arc<Self>, resource: &PushResource) -> Result<Turn, TransportError> {
+    async fn open(self: &Arc<Self>, resource: &PushResource) -> Result<Room, TransportError> {
         let opening = Opening {
             pool: Arc::clone(self),
         };
@@ -219,7 +214,7 @@ impl Pool {
                 Opened::Http1(connection) => {
                     connections.speaks_http1 = Some(true);
                     connections.http1 += 1;
-                    Turn::Http1(
+                    Room::Http1(
                         connection,
                         Http1Slot {
                             pool: Arc::clone(self),
@@ -259,6 +254,33 @@ impl Pool {
 enum Opened {
     Http2(Http2Connection),
     Http1(Http1Connection),
+}
+
+#[async_trait]
+impl Turn for PoolTurn {
+    async fn post(
+        self: Box<Self>,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, TransportError> {
+        let answered = match self.connection {
+            Room::Http2(connection, _in_flight) => {
+                let answers = connection.answers();
+                let answered = timeout(self.limit, connection.post(request)).await;
+                if answered.is_err() {
+                    connection.retire_if_silent_since(answers);
+                }
+                answered
+            }
+            Room::Http1(mut connection, slot) => {
+                let answered = timeout(self.limit, connection.post(request)).await;
+                if matches!(answered, Ok(Ok(_))) {
+                    slot.give_back(connection);
+                }
+                answered
+            }
+        };
+        answered.unwrap_or(Err(TransportError::TimedOut("waiting for the answer")))
+    }
 }
 
 impl Connections {

@@ -146,6 +146,46 @@ async fn nobody_is_tried_after_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_nobody_looked_at_is_posted_again_at_once() {
+    let script = |_: &_, number| match number {
+        1 | 2 | 4..=6 => Err(TransportError::NotProcessed),
+        _ => answer(201),
+    };
+    let mut rig = Rig::start(script, None).await;
+    let (_, resource) = rig.subscribe(PushService::Fcm).await;
+    for tries in [3, 7] {
+        let message = rig.send(rig.message(Audience::All)).await;
+        let done = rig.wait_until_done(message).await;
+        assert_eq!(done.counts.accepted, 1);
+        assert_eq!(rig.push_service.posts(&resource).len(), tries);
+    }
+    let posts = rig.push_service.posts(&resource);
+    assert_eq!(posts[0], posts[2], "without a pause");
+    assert_eq!(posts[3], posts[5], "without a pause");
+    assert!(posts[5] < posts[6], "the fourth is a retry: {posts:?}");
+    rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_expires_while_it_waits_for_room_is_not_posted() {
+    let mut rig = Rig::start(|_, _| answer(201), None).await;
+    rig.push_service.room.forget_permits(Semaphore::MAX_PERMITS);
+    rig.subscribe(PushService::Apple).await;
+    let mut message = rig.message(Audience::All);
+    message.options = options(Duration::from_secs(10));
+    let message = rig.send(message).await;
+    let looks = AtomicUsize::new(0);
+    let waiting = rig
+        .wait_for(message, |_| looks.fetch_add(1, Ordering::SeqCst) > 300)
+        .await;
+    assert_eq!(waiting.counts.expired, 0, "it waits for room");
+    rig.push_service.room.add_permits(1);
+    assert_eq!(rig.wait_until_done(message).await.counts.expired, 1);
+    assert_eq!(rig.push_service.all_posts(), 0);
+    rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn now_or_never_is_tried_once() {
     let mut rig = Rig::start(|_, _| answer(503), None).await;
     let (_, resource) = rig.subscribe(PushService::Mozilla).await;

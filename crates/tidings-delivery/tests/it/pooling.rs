@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::{Request, Response};
+use http::Response;
 use tempfile::TempDir;
 use tidings_core::clock::{Clock as _, SystemClock};
 use tidings_delivery::transport::{
-    Limits, PushTransport, SystemResolver, Transport as _, TransportError, client_config,
+    Limits, PushTransport, SystemResolver, TransportError, client_config,
 };
 use tidings_sandbox::{RunningSandbox, Sandbox, SandboxOptions};
-use tidings_webpush::{Admission, PushResource, SystemRandomness};
+use tidings_webpush::{Admission, SystemRandomness};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -58,11 +58,7 @@ impl Stage {
 
     /// Any answer will do: nobody is subscribed here.
     async fn post(&self, url: &str) -> Result<Response<Bytes>, TransportError> {
-        let resource = PushResource::parse(url).unwrap();
-        let request = Request::post(resource.expose())
-            .body(Bytes::from_static(b"x"))
-            .unwrap();
-        self.transport.post(&resource, request).await
+        crate::transport::post(&self.transport, url).await
     }
 }
 

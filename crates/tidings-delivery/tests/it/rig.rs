@@ -17,6 +17,7 @@ use tidings_core::application::{
     Application, ApplicationId, ApplicationName, Applications, DEFAULT_MAX_SUBSCRIPTIONS_PER_USER,
     PageUsers,
 };
+use tidings_core::batch::Lane;
 use tidings_core::clock::{Clock, Timestamp};
 use tidings_core::id::{MessageId, SubscriptionId, VapidKeyId};
 use tidings_core::message::{Audience, MessageRecord, MessageState, NewMessage};
@@ -28,10 +29,11 @@ use tidings_core::user_token::UserTokenKeys;
 use tidings_core::vapid_key::VapidKeyState;
 use tidings_delivery::engine::{Engine, Parts, PlannerWake, Policy};
 use tidings_delivery::queue::ChannelQueue;
-use tidings_delivery::transport::{Transport, TransportError};
+use tidings_delivery::transport::{Transport, TransportError, Turn};
 use tidings_store_sqlite::{Options, SqliteStore};
 use tidings_testkit::{Entities, FixedClock};
 use tidings_webpush::{PushResource, PushService, SystemRandomness};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use url::Url;
 
@@ -53,8 +55,10 @@ pub(crate) struct ScriptedPushService {
     clock: Arc<RuntimeClock>,
     script: Box<Script>,
     posts: Mutex<HashMap<String, Vec<Timestamp>>>,
+    /// As much room as a connection to it has; a test may take it away.
+    pub(crate) room: Semaphore,
     /// Answers wait for a permit each, where there is a gate.
-    gate: Option<Arc<tokio::sync::Semaphore>>,
+    gate: Option<Arc<Semaphore>>,
 }
 
 impl ScriptedPushService {
@@ -73,24 +77,47 @@ impl ScriptedPushService {
     }
 }
 
+/// The way to the scripted push service.
+struct Wire(Arc<ScriptedPushService>);
+
 #[async_trait]
-impl Transport for ScriptedPushService {
-    async fn post(
+impl Transport for Wire {
+    async fn turn(
         &self,
         resource: &PushResource,
+        _lane: Lane,
+    ) -> Result<Box<dyn Turn>, TransportError> {
+        drop(self.0.room.acquire().await.unwrap());
+        Ok(Box::new(ScriptedTurn {
+            push_service: Arc::clone(&self.0),
+            resource: resource.clone(),
+        }))
+    }
+}
+
+struct ScriptedTurn {
+    push_service: Arc<ScriptedPushService>,
+    resource: PushResource,
+}
+
+#[async_trait]
+impl Turn for ScriptedTurn {
+    async fn post(
+        self: Box<Self>,
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, TransportError> {
         assert!(request.headers().contains_key("ttl"));
+        let (push_service, resource) = (&self.push_service, &self.resource);
         let number = {
-            let mut posts = self.posts.lock().unwrap();
+            let mut posts = push_service.posts.lock().unwrap();
             let posts = posts.entry(resource.expose().to_owned()).or_default();
-            posts.push(self.clock.now());
+            posts.push(push_service.clock.now());
             posts.len()
         };
-        if let Some(gate) = &self.gate {
+        if let Some(gate) = &push_service.gate {
             gate.acquire().await.unwrap().forget();
         }
-        (self.script)(resource, number)
+        (push_service.script)(resource, number)
     }
 }
 
@@ -126,7 +153,7 @@ impl Rig {
         + Send
         + Sync
         + 'static,
-        gate: Option<Arc<tokio::sync::Semaphore>>,
+        gate: Option<Arc<Semaphore>>,
     ) -> Self {
         let (time_stands_still, end) = mpsc::channel::<()>();
         tokio::task::spawn_blocking(move || end.recv());
@@ -149,6 +176,7 @@ impl Rig {
             clock: Arc::clone(&clock),
             script: Box::new(script),
             posts: Mutex::default(),
+            room: Semaphore::new(Semaphore::MAX_PERMITS),
             gate,
         });
         let mut rig = Self {
@@ -181,7 +209,7 @@ impl Rig {
         let parts = Parts {
             store: Arc::clone(&self.store),
             queue: Arc::new(ChannelQueue::default()),
-            transport: Arc::clone(&self.push_service) as Arc<dyn Transport>,
+            transport: Arc::new(Wire(Arc::clone(&self.push_service))),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             randomness: Arc::new(SystemRandomness),
             macs: Arc::clone(&self.entities.macs),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
+use tidings_core::batch::Lane;
 use tidings_delivery::transport::{
     Limits, PushTransport, Resolver, Transport as _, TransportError, client_config,
 };
@@ -53,7 +54,8 @@ pub(crate) async fn post(
     let request = Request::post(resource.expose())
         .body(Bytes::from_static(b"x"))
         .unwrap();
-    transport.post(&resource, request).await
+    let turn = transport.turn(&resource, Lane::Bulk).await?;
+    turn.post(request).await
 }
 
 /// A listener that serves one connection by `serve` and returns the connection it took.
