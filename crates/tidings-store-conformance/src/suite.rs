@@ -152,10 +152,12 @@ macro_rules! with_every_case {
                 a_claim_takes_no_more_than_its_limit
                 a_claim_takes_one_push_service
                 a_claim_takes_one_lane
+                a_claim_takes_one_application
                 a_claimed_batch_is_not_claimed_again
                 concurrent_claims_never_share_a_batch
                 every_lane_of_a_push_service_has_its_due_group
                 what_is_claimed_is_in_no_due_group
+                many_batches_are_few_due_groups
             }
             leases {
                 a_held_lease_is_kept_alive
@@ -209,6 +211,8 @@ macro_rules! with_every_case {
                 a_batch_is_due_again_at_its_earliest_attempt
                 a_retry_that_ended_does_not_call_the_batch
                 who_was_not_recorded_is_due_at_once
+                who_was_left_out_is_due_when_it_was_told
+                a_retry_is_not_held_up_by_who_was_left_out
                 a_missed_attempt_is_due_at_once
                 a_batch_may_take_many_passes
             }

@@ -265,6 +265,7 @@ impl<H: Harness> World<H> {
     /// A claim with a new token on the default push service's broadcasts.
     pub(crate) fn a_claim(&self, limit: u16) -> Claim {
         Claim {
+            application: ApplicationId::DEFAULT,
             group: mozilla(),
             lane: Lane::Bulk,
             limit,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use tidings_core::application::ApplicationId;
 use tidings_core::batch::{Lane, NewBatch, Position, Selection, Seq};
 use tidings_core::message::Audience;
 use tidings_core::sealing::{Sealer, SealingKey};
@@ -55,6 +56,7 @@ async fn a_damaged_subscription_keeps_nobody_else_from_getting_a_message() {
     };
     store.add_planned(step).await.unwrap().unwrap();
     let claim = Claim {
+        application: ApplicationId::DEFAULT,
         group,
         lane: Lane::Bulk,
         limit: 1,

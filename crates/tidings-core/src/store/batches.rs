@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use tidings_webpush::{ContentEncoding, Subscription};
 
+use crate::application::ApplicationId;
 use crate::batch::{Batch, Lane, Lease, LeasedBatch, Position};
 use crate::clock::Timestamp;
 use crate::delivery::Outcome;
@@ -13,6 +14,8 @@ use crate::subscription::PushServiceGroup;
 /// What a worker asks for.
 #[derive(Clone, Debug)]
 pub struct Claim {
+    /// Batches of this application.
+    pub application: ApplicationId,
     /// Batches of this push service.
     pub group: PushServiceGroup,
     /// Batches of this lane.
@@ -28,6 +31,8 @@ pub struct Claim {
 /// Somewhere, something is due.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DueGroup {
+    /// Whose batches they are.
+    pub application: ApplicationId,
     /// The push service.
     pub group: PushServiceGroup,
     /// The lane.
@@ -79,7 +84,8 @@ pub enum PassEnd {
 /// Batches.
 #[async_trait]
 pub trait BatchStore: Send + Sync {
-    /// The push services and lanes with batches that nobody has claimed, due or not.
+    /// The applications, push services and lanes with batches that nobody has claimed, due or not.
+    /// Costs a step for each of them, however many batches there are.
     async fn due_groups(&self) -> Result<Vec<DueGroup>, StoreError>;
 
     /// Claims due batches, the earliest due first. A claim ends when its pass is finished, when it
@@ -106,9 +112,14 @@ pub trait BatchStore: Send + Sync {
         now: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// Ends a pass: the batch is done, or due again at its earliest next attempt. Members that were
-    /// not recorded in this pass are due at once.
-    async fn finish_pass(&self, lease: &Lease, now: Timestamp) -> Result<PassEnd, StoreError>;
+    /// Ends a pass: the batch is done, or due again at its earliest next attempt. Members whose turn
+    /// it was and who were not recorded in this pass are due at `resume_at`, without one at once.
+    async fn finish_pass(
+        &self,
+        lease: &Lease,
+        now: Timestamp,
+        resume_at: Option<Timestamp>,
+    ) -> Result<PassEnd, StoreError>;
 
     /// Gives a claim back; what is recorded stays.
     async fn release(&self, lease: &Lease) -> Result<(), StoreError>;

@@ -50,7 +50,8 @@ impl BatchWorker {
         deliveries.recorder.report(&leased.batch);
         sent.and(drained)?;
         let now = self.sender.clock.now();
-        Ok(self.sender.store.finish_pass(&leased.lease, now).await?)
+        let ended = self.sender.store.finish_pass(&leased.lease, now, None);
+        Ok(ended.await?)
     }
 
     /// Posts until all members had their turn, something fails, or the engine stops.

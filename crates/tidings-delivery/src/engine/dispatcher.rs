@@ -132,6 +132,7 @@ impl Dispatcher {
         self.randomness.fill(&mut token);
         let limit = u16::try_from(room).unwrap_or(u16::MAX);
         let claim = Claim {
+            application: due.application,
             group: due.group,
             lane: due.lane,
             limit,

@@ -4,7 +4,7 @@ use std::time::Duration;
 use tidings_core::application::ApplicationId;
 use tidings_core::batch::{BatchId, Bitmap, Lane, LeasedBatch, NewBatch, Selection, Seq, WINDOW};
 use tidings_core::clock::Timestamp;
-use tidings_core::message::Audience;
+use tidings_core::message::{Audience, NewMessage};
 use tidings_core::store::{Claim, DueGroup};
 use tidings_core::subscription::PushServiceGroup;
 use tidings_webpush::PushService;
@@ -144,6 +144,22 @@ pub(crate) async fn a_claim_takes_one_lane<H: Harness>(world: World<H>) {
     }
 }
 
+pub(crate) async fn a_claim_takes_one_application<H: Harness>(mut world: World<H>) {
+    let now = world.now();
+    let own = batches(&world, &[now]).await[0];
+    let (application, _) = world.add_application().await;
+    let other = batches_of(&world, application, &[now]).await[0];
+    for (application, expected) in [(application, other), (ApplicationId::DEFAULT, own)] {
+        let claim = Claim {
+            application,
+            ..world.a_claim(10)
+        };
+        let claimed = world.store().claim_due(claim).await.unwrap();
+        assert_eq!(ids(&claimed), [expected]);
+        assert_eq!(claimed[0].batch.application, application);
+    }
+}
+
 pub(crate) async fn a_claimed_batch_is_not_claimed_again<H: Harness>(world: World<H>) {
     let now = world.now();
     let batch = batches(&world, &[now]).await[0];
@@ -207,6 +223,7 @@ pub(crate) async fn every_lane_of_a_push_service_has_its_due_group<H: Harness>(w
         .await;
 
     let group = |group: &PushServiceGroup, lane, not_before| DueGroup {
+        application: ApplicationId::DEFAULT,
         group: group.clone(),
         lane,
         not_before,
@@ -225,6 +242,7 @@ pub(crate) async fn what_is_claimed_is_in_no_due_group<H: Harness>(world: World<
     batches(&world, &[now, later]).await;
     let claimed = world.claim(1).await.remove(0);
     let only_the_later = [DueGroup {
+        application: ApplicationId::DEFAULT,
         group: mozilla(),
         lane: Lane::Bulk,
         not_before: later,
@@ -234,9 +252,46 @@ pub(crate) async fn what_is_claimed_is_in_no_due_group<H: Harness>(world: World<
     assert_eq!(due_groups(&world).await[0].not_before, now);
 }
 
+pub(crate) async fn many_batches_are_few_due_groups<H: Harness>(mut world: World<H>) {
+    let now = world.now();
+    let (application, _) = world.add_application().await;
+    let due: Vec<_> = (0..2_000)
+        .map(|n| now.plus(Duration::from_millis(n)))
+        .collect();
+    batches(&world, &due).await;
+    batches_of(&world, application, &due[1..]).await;
+    let group = |application, not_before| DueGroup {
+        application,
+        group: mozilla(),
+        lane: Lane::Bulk,
+        not_before,
+    };
+    let mut groups = due_groups(&world).await;
+    groups.sort_by_key(|due| due.application.as_i64());
+    assert_eq!(
+        groups,
+        [
+            group(ApplicationId::DEFAULT, now),
+            group(application, due[1])
+        ]
+    );
+}
+
 /// Plans one message with a batch for each of these instants.
 async fn batches<H: Harness>(world: &World<H>, due: &[Timestamp]) -> Vec<BatchId> {
-    let message = world.accept(Audience::All).await.id;
+    batches_of(world, ApplicationId::DEFAULT, due).await
+}
+
+async fn batches_of<H: Harness>(
+    world: &World<H>,
+    application: ApplicationId,
+    due: &[Timestamp],
+) -> Vec<BatchId> {
+    let new = NewMessage {
+        application,
+        ..world.entities.new_message(Audience::All)
+    };
+    let message = world.accept_new(new).await.id;
     let planned = due.iter().zip(1..).map(|(due_at, seq)| NewBatch {
         group: mozilla(),
         due_at: *due_at,

@@ -176,7 +176,7 @@ pub(crate) async fn finished_passes_survive<H: Harness>(mut world: World<H>) {
     world.record(&done, done.all(OutcomeKind::Accepted)).await;
     world
         .store()
-        .finish_pass(&done.lease, world.now())
+        .finish_pass(&done.lease, world.now(), None)
         .await
         .unwrap();
     let waiting = world.sending(1).await;
@@ -189,7 +189,7 @@ pub(crate) async fn finished_passes_survive<H: Harness>(mut world: World<H>) {
         .await;
     let end = world
         .store()
-        .finish_pass(&waiting.lease, world.now())
+        .finish_pass(&waiting.lease, world.now(), None)
         .await
         .unwrap();
     assert_eq!(

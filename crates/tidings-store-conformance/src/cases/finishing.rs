@@ -1,6 +1,8 @@
 use std::time::Duration;
 
+use tidings_core::application::ApplicationId;
 use tidings_core::batch::Lane;
+use tidings_core::clock::Timestamp;
 use tidings_core::delivery::OutcomeKind;
 use tidings_core::message::{Audience, MessageState};
 use tidings_core::store::{DueGroup, PassEnd};
@@ -11,7 +13,7 @@ use crate::world::{Sending, World, all_accepted, at_once, list_of, mozilla, rang
 async fn finish<H: Harness>(world: &World<H>, sending: &Sending) -> PassEnd {
     world
         .store()
-        .finish_pass(&sending.lease, world.now())
+        .finish_pass(&sending.lease, world.now(), None)
         .await
         .unwrap()
 }
@@ -94,7 +96,7 @@ async fn finish_all_at_once<H: Harness>(world: &World<H>) -> Vec<PassEnd> {
         let accepted = all_accepted(&leased.batch);
         async move {
             store.record(&leased.lease, accepted, now).await.unwrap();
-            store.finish_pass(&leased.lease, now).await.unwrap()
+            store.finish_pass(&leased.lease, now, None).await.unwrap()
         }
     });
     at_once(passes).await
@@ -130,6 +132,7 @@ pub(crate) async fn a_batch_is_due_again_at_its_earliest_attempt<H: Harness>(wor
         MessageState::Sending
     );
     let group = DueGroup {
+        application: ApplicationId::DEFAULT,
         group: mozilla(),
         lane: Lane::Bulk,
         not_before: earliest,
@@ -194,6 +197,62 @@ pub(crate) async fn who_was_not_recorded_is_due_at_once<H: Harness>(world: World
         .map(|m| m.position)
         .collect();
     assert_eq!(turn, [sending.outcome(2, OutcomeKind::Accepted).position]);
+}
+
+pub(crate) async fn who_was_left_out_is_due_when_it_was_told<H: Harness>(world: World<H>) {
+    let mut sending = world.sending(3).await;
+    let soon = world.now().plus(Duration::from_secs(1));
+    let retry = sending.outcome(
+        0,
+        OutcomeKind::Retrying {
+            next_attempt_at: soon,
+        },
+    );
+    world.record(&sending, vec![retry]).await;
+    finish(&world, &sending).await;
+    world.entities.clock.set(soon);
+    world.claim_again(&mut sending).await;
+    // The retry's turn has come, and nobody had theirs.
+    let resume_at = soon.plus(Duration::from_mins(1));
+    let end = PassEnd::Again {
+        not_before: resume_at,
+    };
+    assert_eq!(finish_until(&world, &sending, resume_at).await, end);
+    world
+        .entities
+        .clock
+        .set(resume_at.minus(Duration::from_millis(1)));
+    assert!(world.claim(1).await.is_empty());
+    world.entities.clock.set(resume_at);
+    world.claim_again(&mut sending).await;
+    assert_eq!(world.load(&sending.batch).await.len(), 3);
+    let gone_by = world.now().minus(Duration::from_mins(1));
+    let end = PassEnd::Again {
+        not_before: world.now(),
+    };
+    assert_eq!(finish_until(&world, &sending, gone_by).await, end);
+}
+
+pub(crate) async fn a_retry_is_not_held_up_by_who_was_left_out<H: Harness>(world: World<H>) {
+    let sending = world.sending(2).await;
+    let next_attempt_at = world.now().plus(Duration::from_secs(10));
+    let retry = sending.outcome(0, OutcomeKind::Retrying { next_attempt_at });
+    world.record(&sending, vec![retry]).await;
+    let resume_at = world.now().plus(Duration::from_mins(1));
+    let end = PassEnd::Again {
+        not_before: next_attempt_at,
+    };
+    assert_eq!(finish_until(&world, &sending, resume_at).await, end);
+}
+
+async fn finish_until<H: Harness>(
+    world: &World<H>,
+    sending: &Sending,
+    resume_at: Timestamp,
+) -> PassEnd {
+    let store = world.store();
+    let finished = store.finish_pass(&sending.lease, world.now(), Some(resume_at));
+    finished.await.unwrap()
 }
 
 pub(crate) async fn a_missed_attempt_is_due_at_once<H: Harness>(world: World<H>) {

@@ -231,7 +231,7 @@ pub(crate) async fn a_plan_that_completes_last_ends_the_message<H: Harness>(worl
         .unwrap();
     let end = world
         .store()
-        .finish_pass(&leased.lease, world.now())
+        .finish_pass(&leased.lease, world.now(), None)
         .await
         .unwrap();
     assert_eq!(

@@ -300,7 +300,12 @@ impl<H: Harness> Checked<H> {
             return;
         };
         let now = self.world.now();
-        let end = self.world.store().finish_pass(&lease, now).await.unwrap();
+        let end = self
+            .world
+            .store()
+            .finish_pass(&lease, now, None)
+            .await
+            .unwrap();
         let earliest = self.batches[index]
             .deliveries
             .iter()
