@@ -3,6 +3,7 @@
 //! Nothing here speaks HTTP or SQL, opens a socket or a file, reads an environment variable, or
 //! asks what time it is: clock, randomness and store are passed in.
 
+pub mod alert;
 pub mod api_token;
 pub mod application;
 pub mod application_server;
@@ -14,6 +15,7 @@ pub mod delivery;
 pub mod id;
 pub mod mac;
 pub mod message;
+pub mod metrics;
 pub mod queue;
 pub mod receipt;
 pub mod sealing;

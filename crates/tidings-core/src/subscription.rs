@@ -164,6 +164,14 @@ impl PushServiceGroup {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The push service that the group is of. What a later version kept is one of the others.
+    pub fn service(&self) -> PushService {
+        PushService::ALL
+            .into_iter()
+            .find(|service| service.as_str() == self.0)
+            .unwrap_or(PushService::Other)
+    }
 }
 
 impl fmt::Display for PushServiceGroup {
