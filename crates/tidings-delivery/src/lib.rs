@@ -5,5 +5,6 @@
 //! speaks SQL or HTTP to callers.
 
 pub mod engine;
+pub mod manners;
 pub mod queue;
 pub mod transport;

@@ -1,0 +1,149 @@
+//! How many deliveries may be under way at one push service.
+//!
+//! The number grows as long as it is used up and answers come as fast as before: it doubles with
+//! each round until answers take longer or the push service is in distress, then grows by a fixed
+//! step. It halves when the push service is in distress, and for nothing else: latency alone may be
+//! this machine's, and a sender that is short of CPU would only swing to and fro.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::manners::policy::MannersPolicy;
+
+#[derive(Debug)]
+pub(super) struct Concurrency {
+    limit: usize,
+    most: usize,
+    fast: bool,
+    round: Round,
+    best: BestLatency,
+    halved_at: Option<Instant>,
+}
+
+/// As many answers as deliveries may be under way: about one after each was sent once.
+#[derive(Debug, Default)]
+struct Round {
+    answers: u32,
+    latencies: Duration,
+    /// Whether all that may be was under way at once.
+    used_up: bool,
+}
+
+impl Concurrency {
+    /// Begins small; never more than `most`.
+    pub(super) fn new(most: usize, policy: &MannersPolicy) -> Self {
+        Self {
+            limit: policy.initial.min(most),
+            most,
+            fast: true,
+            round: Round::default(),
+            best: BestLatency::default(),
+            halved_at: None,
+        }
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// So many are under way, now that one more is.
+    pub(super) fn began(&mut self, under_way: usize) {
+        if under_way >= self.limit {
+            self.round.used_up = true;
+        }
+    }
+
+    /// The push service answered, whatever it said.
+    pub(super) fn answered(&mut self, latency: Duration, now: Instant, policy: &MannersPolicy) {
+        self.round.answers += 1;
+        self.round.latencies = self.round.latencies.saturating_add(latency);
+        if usize::try_from(self.round.answers).is_ok_and(|answers| answers >= self.limit) {
+            let round = std::mem::take(&mut self.round);
+            self.end_round(&round, now, policy);
+        }
+    }
+
+    /// More endpoints than usual are told to slow down: be content with half.
+    pub(super) fn halve(&mut self, now: Instant, policy: &MannersPolicy) -> bool {
+        let lately = |at: Instant| now.saturating_duration_since(at) < policy.halving_pause;
+        if self.halved_at.is_some_and(lately) {
+            return false;
+        }
+        self.halved_at = Some(now);
+        self.limit = (self.limit / 2).max(policy.floor).min(self.most);
+        self.fast = false;
+        self.round = Round::default();
+        true
+    }
+
+    /// The push service is back after it could not be reached: begin anew.
+    pub(super) fn restart(&mut self, policy: &MannersPolicy) {
+        self.limit = self.limit.min(policy.initial);
+        self.fast = true;
+        self.round = Round::default();
+    }
+
+    fn end_round(&mut self, round: &Round, now: Instant, policy: &MannersPolicy) {
+        let latency = round.latencies / round.answers.max(1);
+        let best = self.best.with(latency, now, policy.latency_memory);
+        if latency > best * policy.latency_factor + policy.latency_slack {
+            self.fast = false;
+            return;
+        }
+        if !round.used_up {
+            return;
+        }
+        let more = if self.fast { self.limit } else { policy.step };
+        self.limit = self.limit.saturating_add(more).min(self.most);
+    }
+}
+
+/// The best latency of a round in the last while. Kept for two spans, so that what was good long
+/// ago (another route, another hour) is forgotten without remembering each round.
+#[derive(Debug, Default)]
+struct BestLatency {
+    spans: Option<Spans>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Spans {
+    began_at: Instant,
+    present: Duration,
+    before: Duration,
+}
+
+impl BestLatency {
+    fn with(&mut self, latency: Duration, now: Instant, memory: Duration) -> Duration {
+        let spans = match self.spans {
+            Some(spans) => {
+                let age = now.saturating_duration_since(spans.began_at);
+                if age < memory {
+                    Spans {
+                        present: spans.present.min(latency),
+                        ..spans
+                    }
+                } else {
+                    // After two spans without a round even the last one says nothing any more.
+                    let before = if age < 2 * memory {
+                        spans.present
+                    } else {
+                        latency
+                    };
+                    Spans {
+                        began_at: now,
+                        present: latency,
+                        before,
+                    }
+                }
+            }
+            None => Spans {
+                began_at: now,
+                present: latency,
+                before: latency,
+            },
+        };
+        self.spans = Some(spans);
+        spans.present.min(spans.before)
+    }
+}

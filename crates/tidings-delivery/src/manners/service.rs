@@ -1,0 +1,406 @@
+//! One push service, with all that is remembered about it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tidings_core::batch::Lane;
+use tidings_core::id::VapidKeyId;
+use tidings_webpush::{Answer, PushService};
+use tokio::time::Instant;
+
+use crate::manners::breaker::Failure;
+use crate::manners::concurrency::Concurrency;
+use crate::manners::distress::Distress;
+use crate::manners::origins::{Origin, OriginId, Origins};
+use crate::manners::policy::MannersPolicy;
+use crate::manners::refusal_pause::{Change, RefusalPause, Verdict};
+use crate::manners::{VisitEnd, Visitor};
+
+/// Whose room a delivery takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Slot {
+    /// What is kept for the direct lane.
+    Direct,
+    /// What grows and shrinks.
+    Bulk,
+}
+
+/// What a service remembers of a delivery that is under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stay {
+    slot: Slot,
+    origin: OriginId,
+    key: VapidKeyId,
+    endpoint: u64,
+    probes_origin: bool,
+    probes_key: bool,
+}
+
+/// Whether a delivery may begin.
+pub(super) enum Admittance {
+    Go(Stay),
+    Full,
+    Later(Duration),
+}
+
+/// What changed for an operator.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct News {
+    pub(super) key: Option<(Change, VapidKeyId)>,
+    pub(super) unreachable: Option<bool>,
+    pub(super) halved_to: Option<usize>,
+}
+
+#[derive(Debug)]
+pub(super) struct Service {
+    /// Whether it is many push services, whose origins anybody may make up.
+    shared: bool,
+    concurrency: Concurrency,
+    bulk: usize,
+    direct: usize,
+    direct_share: usize,
+    distress: Distress,
+    origins: Origins,
+    pauses: HashMap<VapidKeyId, RefusalPause>,
+    alerted: bool,
+}
+
+impl Service {
+    pub(super) fn new(service: PushService, policy: &MannersPolicy) -> Self {
+        let shared = service == PushService::Other;
+        let all = if shared {
+            policy.other_most
+        } else {
+            policy.most
+        };
+        let direct_share = policy.direct_share(all);
+        // What is shared has few connections, and both lanes' room is small beside them.
+        let bulk = if shared {
+            all
+        } else {
+            all.saturating_sub(direct_share)
+        };
+        Self {
+            shared,
+            concurrency: Concurrency::new(bulk, policy),
+            bulk: 0,
+            direct: 0,
+            direct_share,
+            distress: Distress::default(),
+            origins: Origins::default(),
+            pauses: HashMap::new(),
+            alerted: false,
+        }
+    }
+
+    /// How many deliveries are under way in the room that this lane has to itself, and how many
+    /// may be.
+    pub(super) fn load(&self, lane: Lane) -> (usize, usize) {
+        match lane {
+            Lane::Direct => (self.direct, self.direct_share),
+            Lane::Bulk => (self.bulk, self.concurrency.limit()),
+        }
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    #[cfg(test)]
+    pub(super) fn origins_remembered(&self) -> usize {
+        self.origins.len()
+    }
+
+    /// Asks to begin a delivery.
+    pub(super) fn enter(
+        &mut self,
+        visitor: &Visitor<'_>,
+        now: Instant,
+        policy: &MannersPolicy,
+    ) -> Admittance {
+        let most = if self.shared {
+            policy.other_origins
+        } else {
+            policy.known_origins
+        };
+        let id = self.origins.find(visitor.origin, now, most);
+        let Some(origin) = self.origins.get(id) else {
+            return Admittance::Full;
+        };
+        let pauses = if self.shared {
+            &origin.pauses
+        } else {
+            &self.pauses
+        };
+        let pause = pauses.get(&visitor.key);
+        let rest = pause.map_or(Duration::ZERO, |pause| pause.wait(now, policy));
+        let wait = origin.breaker.wait(now, policy).max(rest);
+        if !wait.is_zero() {
+            return Admittance::Later(wait);
+        }
+        let Some(slot) = self.slot(visitor.lane) else {
+            return Admittance::Full;
+        };
+        if self.shared && is_crowded(origin, visitor.lane, policy) {
+            let silent = now.saturating_duration_since(origin.heard_at);
+            // Whoever waits for one that hangs holds up the others.
+            return if silent < policy.other_patience {
+                Admittance::Full
+            } else {
+                Admittance::Later(policy.other_patience)
+            };
+        }
+        self.begin(visitor, slot, id, now)
+    }
+
+    /// Whether this delivery would find no room at present.
+    pub(super) fn is_full(&self, visitor: &Visitor<'_>, policy: &MannersPolicy) -> bool {
+        let crowded = || {
+            self.origins
+                .named(visitor.origin)
+                .is_some_and(|origin| is_crowded(origin, visitor.lane, policy))
+        };
+        self.slot(visitor.lane).is_none() || (self.shared && crowded())
+    }
+
+    /// A delivery has ended. `jitter` are uniform random bits.
+    pub(super) fn ended(
+        &mut self,
+        stay: &Stay,
+        end: &VisitEnd<'_>,
+        now: Instant,
+        jitter: u64,
+        policy: &MannersPolicy,
+    ) -> News {
+        match stay.slot {
+            Slot::Direct => self.direct = self.direct.saturating_sub(1),
+            Slot::Bulk => self.bulk = self.bulk.saturating_sub(1),
+        }
+        if let Some(origin) = self.origins.get_mut(stay.origin) {
+            origin.under_way = origin.under_way.saturating_sub(1);
+        }
+        match end {
+            VisitEnd::Answered { answer, latency } => {
+                let mut news = self.heard(stay, *latency, now, policy);
+                news.key = self.judge(stay, answer, now, jitter, policy);
+                news.halved_to = self.heed(stay, answer, now, policy);
+                news
+            }
+            VisitEnd::Unreachable => self.failed(stay, Failure::Unreachable, now, jitter, policy),
+            VisitEnd::Unanswered => self.failed(stay, Failure::Unanswered, now, jitter, policy),
+            VisitEnd::NotSent => {
+                self.not_sent(stay);
+                News::default()
+            }
+        }
+    }
+
+    /// How long nothing should be claimed for it, because it cannot be reached at all; zero where
+    /// a probe may be sent. `None` if there is no reason to leave it alone.
+    pub(super) fn closed(&self, now: Instant, policy: &MannersPolicy) -> Option<Duration> {
+        let mut recent = self.origins.recent(now, policy.origin_memory);
+        let unreachable =
+            |origin: &Origin| origin.breaker.open_since().is_some() && origin.is_credible(policy);
+        let wait = recent
+            .clone()
+            .map(|origin| origin.breaker.wait(now, policy))
+            .min()?;
+        (!self.shared && recent.all(unreachable)).then_some(wait)
+    }
+
+    /// Whether it has just become, or is no longer, one that cannot be reached for a good while.
+    pub(super) fn news(&mut self, now: Instant, policy: &MannersPolicy) -> Option<bool> {
+        if self.shared {
+            return None;
+        }
+        let mut recent = self.origins.recent(now, policy.origin_memory).peekable();
+        let for_long = |origin: &Origin| {
+            let open = origin.breaker.open_since();
+            open.is_some_and(|at| now.saturating_duration_since(at) >= policy.breaker_alert)
+        };
+        // Without any recent one, what was said last holds.
+        recent.peek()?;
+        let unreachable = recent.all(for_long);
+        let is_news = unreachable != self.alerted;
+        self.alerted = unreachable;
+        is_news.then_some(unreachable)
+    }
+
+    fn slot(&self, lane: Lane) -> Option<Slot> {
+        if lane == Lane::Direct && self.direct < self.direct_share {
+            return Some(Slot::Direct);
+        }
+        // The direct lane takes what the other leaves, too.
+        (self.bulk < self.concurrency.limit()).then_some(Slot::Bulk)
+    }
+
+    fn begin(
+        &mut self,
+        visitor: &Visitor<'_>,
+        slot: Slot,
+        id: OriginId,
+        now: Instant,
+    ) -> Admittance {
+        let Some(origin) = self.origins.get_mut(id) else {
+            return Admittance::Full;
+        };
+        match slot {
+            Slot::Direct => self.direct += 1,
+            Slot::Bulk => {
+                self.bulk += 1;
+                self.concurrency.began(self.bulk);
+            }
+        }
+        if origin.under_way == 0 {
+            origin.heard_at = now;
+        }
+        origin.under_way += 1;
+        let probes_origin = origin.breaker.begin(now);
+        let pauses = if self.shared {
+            &mut origin.pauses
+        } else {
+            &mut self.pauses
+        };
+        let pause = pauses.get_mut(&visitor.key);
+        Admittance::Go(Stay {
+            slot,
+            origin: id,
+            key: visitor.key,
+            endpoint: visitor.endpoint,
+            probes_origin,
+            probes_key: pause.is_some_and(|pause| pause.begin(now)),
+        })
+    }
+
+    /// The origin can be reached.
+    fn heard(
+        &mut self,
+        stay: &Stay,
+        latency: Duration,
+        now: Instant,
+        policy: &MannersPolicy,
+    ) -> News {
+        let mut was_open = false;
+        if let Some(origin) = self.origins.get_mut(stay.origin) {
+            origin.has_answered = true;
+            origin.heard_at = now;
+            origin.unanswered.clear();
+            was_open = origin.breaker.answered();
+        }
+        self.concurrency.answered(latency, now, policy);
+        let mut news = News::default();
+        if was_open {
+            if !self.shared {
+                self.concurrency.restart(policy);
+            }
+            news.unreachable = self.news(now, policy);
+        }
+        news
+    }
+
+    fn failed(
+        &mut self,
+        stay: &Stay,
+        failure: Failure,
+        now: Instant,
+        jitter: u64,
+        policy: &MannersPolicy,
+    ) -> News {
+        if let Some(origin) = self.origins.get_mut(stay.origin) {
+            if origin.unanswered.len() < policy.refused_subscriptions {
+                origin.unanswered.insert(stay.endpoint);
+            }
+            origin
+                .breaker
+                .failed(failure, stay.probes_origin, now, jitter, policy);
+        }
+        if stay.probes_key
+            && let Some(pause) = self.pause(stay)
+        {
+            pause.probe_not_sent();
+        }
+        News {
+            unreachable: self.news(now, policy),
+            ..News::default()
+        }
+    }
+
+    fn not_sent(&mut self, stay: &Stay) {
+        if stay.probes_origin
+            && let Some(origin) = self.origins.get_mut(stay.origin)
+        {
+            origin.breaker.probe_not_sent();
+        }
+        if stay.probes_key
+            && let Some(pause) = self.pause(stay)
+        {
+            pause.probe_not_sent();
+        }
+    }
+
+    /// What the answer says about the key.
+    fn judge(
+        &mut self,
+        stay: &Stay,
+        answer: &Answer,
+        now: Instant,
+        jitter: u64,
+        policy: &MannersPolicy,
+    ) -> Option<(Change, VapidKeyId)> {
+        let verdict = match answer {
+            Answer::Accepted { .. } | Answer::Dropped { .. } => Verdict::Accepted,
+            Answer::KeyRefused => Verdict::Refused,
+            _ => Verdict::Neither,
+        };
+        let pauses = if self.shared {
+            &mut self.origins.get_mut(stay.origin)?.pauses
+        } else {
+            &mut self.pauses
+        };
+        let pause = pauses.entry(stay.key).or_default();
+        let change = pause.answered(verdict, stay.endpoint, stay.probes_key, now, jitter, policy);
+        // What strangers' push services refuse is no operator's business.
+        (change != Change::None && !self.shared).then_some((change, stay.key))
+    }
+
+    /// What the answer says about how much to send. The new limit, if it is a lower one.
+    fn heed(
+        &mut self,
+        stay: &Stay,
+        answer: &Answer,
+        now: Instant,
+        policy: &MannersPolicy,
+    ) -> Option<usize> {
+        if self.shared {
+            // One stranger's server would slow down all the others.
+            return None;
+        }
+        let slowed = matches!(answer, Answer::SlowDown { .. } | Answer::Unwell { .. });
+        let distressed = self.distress.answered(stay.endpoint, slowed, now, policy);
+        if distressed && self.concurrency.halve(now, policy) {
+            self.distress.forget();
+            return Some(self.concurrency.limit());
+        }
+        None
+    }
+
+    fn pause(&mut self, stay: &Stay) -> Option<&mut RefusalPause> {
+        if self.shared {
+            self.origins.get_mut(stay.origin)?.pauses.get_mut(&stay.key)
+        } else {
+            self.pauses.get_mut(&stay.key)
+        }
+    }
+}
+
+/// Whether an origin has as many deliveries under way as it may have.
+fn is_crowded(origin: &Origin, lane: Lane, policy: &MannersPolicy) -> bool {
+    let most = match lane {
+        Lane::Direct => policy.other_origin_most,
+        Lane::Bulk => policy
+            .other_origin_most
+            .saturating_sub(policy.other_origin_direct)
+            .max(1),
+    };
+    origin.under_way >= most
+}

@@ -1,0 +1,482 @@
+use std::future::Future as _;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use tidings_core::alert::Alert;
+use tidings_testkit::{FixedClock, SeededRandomness};
+
+use super::*;
+
+fn key(number: u8) -> VapidKeyId {
+    VapidKeyId::from_bytes([number; 16])
+}
+
+const ACCEPTED: Answer = Answer::Accepted {
+    message_resource: None,
+};
+
+/// Manners, and a clock that only goes when told.
+struct World {
+    manners: Arc<Manners>,
+    alerts: Arc<AlertBoard>,
+    metrics: Arc<Metrics>,
+    now: Instant,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(MannersPolicy::default())
+    }
+
+    fn with(policy: MannersPolicy) -> Self {
+        let alerts = Arc::new(AlertBoard::new(Arc::new(FixedClock::default())));
+        let metrics = Arc::new(Metrics::default());
+        let randomness = Arc::new(SeededRandomness::new(1));
+        let manners = Manners::new(policy, alerts.clone(), metrics.clone(), randomness);
+        Self {
+            manners: Arc::new(manners),
+            alerts,
+            metrics,
+            now: Instant::now(),
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+    }
+
+    fn enter(&self, who: &Who) -> Entry {
+        self.manners.enter(&who.visitor(), self.now)
+    }
+
+    fn go(&self, who: &Who) -> Visit {
+        match self.enter(who) {
+            Entry::Go(visit) => visit,
+            entry => panic!("{who:?}: {entry:?}"),
+        }
+    }
+
+    /// Lets in as many as there is room for.
+    fn fill(&self, who: &Who) -> Vec<Visit> {
+        let mut visits = Vec::new();
+        while let Entry::Go(visit) = self.enter(who) {
+            visits.push(visit);
+        }
+        visits
+    }
+
+    fn send(&self, who: &Who, end: &VisitEnd<'_>) {
+        self.go(who).ended(end, self.now);
+    }
+
+    fn alerts(&self) -> Vec<AlertKind> {
+        let kind = |alert: &Alert| alert.condition.kind();
+        self.alerts.alerts().iter().map(kind).collect()
+    }
+
+    /// Deliveries of broadcasts that may be under way at FCM.
+    fn limit(&self) -> u64 {
+        self.metrics.limit(PushService::Fcm, Lane::Bulk)
+    }
+
+    fn waits(&self, who: &Who) -> Duration {
+        match self.enter(who) {
+            Entry::Later(wait) => wait,
+            entry => panic!("{who:?}: {entry:?}"),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Who {
+    group: PushServiceGroup,
+    lane: Lane,
+    key: VapidKeyId,
+    origin: String,
+    endpoint: u64,
+}
+
+impl Who {
+    fn visitor(&self) -> Visitor<'_> {
+        Visitor {
+            group: &self.group,
+            lane: self.lane,
+            key: self.key,
+            origin: &self.origin,
+            endpoint: self.endpoint,
+        }
+    }
+
+    fn direct(&self) -> Self {
+        Self {
+            lane: Lane::Direct,
+            ..self.clone()
+        }
+    }
+
+    fn endpoint(&self, endpoint: u64) -> Self {
+        Self {
+            endpoint,
+            ..self.clone()
+        }
+    }
+}
+
+fn fcm() -> Who {
+    Who {
+        group: PushServiceGroup::of_service(PushService::Fcm),
+        lane: Lane::Bulk,
+        key: key(1),
+        origin: "https://fcm.googleapis.com".to_owned(),
+        endpoint: 1,
+    }
+}
+
+fn other(host: &str) -> Who {
+    Who {
+        group: PushServiceGroup::of_service(PushService::Other),
+        origin: format!("https://{host}"),
+        ..fcm()
+    }
+}
+
+const fn answered(answer: &Answer) -> VisitEnd<'_> {
+    VisitEnd::Answered {
+        answer,
+        latency: Duration::from_millis(50),
+    }
+}
+
+#[test]
+fn a_broadcast_begins_small_and_leaves_room_for_direct_messages() {
+    let world = World::new();
+    let bulk = world.fill(&fcm());
+    assert_eq!(bulk.len(), 64);
+    let direct = world.fill(&fcm().direct());
+    assert_eq!(direct.len(), 80, "5 % of 1600");
+    assert!(matches!(world.enter(&fcm()), Entry::Full));
+    drop(direct);
+    assert!(
+        matches!(world.enter(&fcm()), Entry::Full),
+        "the direct lane's room is its own"
+    );
+    drop(bulk);
+    assert_eq!(world.fill(&fcm()).len(), 64);
+    assert_eq!(world.metrics.limit(PushService::Fcm, Lane::Bulk), 64);
+}
+
+#[test]
+fn a_waiter_is_told_when_there_is_room() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let _entered = runtime.enter();
+    let world = World::new();
+    let mut visits = world.fill(&fcm());
+    let (first, second) = (fcm(), fcm());
+    let (first, second) = (first.visitor(), second.visitor());
+    let mut first = pin!(world.manners.room(&first));
+    let mut second = pin!(world.manners.room(&second));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(first.as_mut().poll(&mut context).is_pending());
+    assert!(second.as_mut().poll(&mut context).is_pending());
+    visits.pop();
+    assert!(first.as_mut().poll(&mut context).is_ready());
+    assert!(second.as_mut().poll(&mut context).is_pending());
+    visits.pop();
+    assert!(
+        second.as_mut().poll(&mut context).is_ready(),
+        "one more has ended"
+    );
+}
+
+#[test]
+fn one_endpoint_that_is_told_to_slow_down_slows_only_itself() {
+    let mut world = World::new();
+    let slow = Answer::SlowDown { retry_after: None };
+    for number in 0..1000 {
+        world.send(&fcm(), &answered(&slow));
+        world.send(&fcm().endpoint(number), &answered(&ACCEPTED));
+        world.pass(Duration::from_millis(10));
+    }
+    assert!(world.limit() >= 64);
+}
+
+#[test]
+fn many_endpoints_that_are_told_to_slow_down_slow_the_push_service() {
+    let mut world = World::new();
+    let unwell = Answer::Unwell { retry_after: None };
+    for number in 0..40 {
+        world.send(&fcm().endpoint(number), &answered(&unwell));
+    }
+    assert_eq!(world.limit(), 64, "not more than 20 %");
+    for number in 40..400 {
+        world.send(&fcm().endpoint(number), &answered(&unwell));
+    }
+    assert_eq!(world.limit(), 32, "halved once in a second");
+    for number in 1..400 {
+        world.pass(Duration::from_millis(20));
+        for endpoint in 0..10 {
+            let who = fcm().endpoint(1000 * number + endpoint);
+            world.send(&who, &answered(&unwell));
+        }
+    }
+    assert_eq!(world.limit(), 8, "and never below the floor");
+    let direct = world.fill(&fcm().direct());
+    assert_eq!(direct.len(), 88, "direct messages keep their room");
+}
+
+#[test]
+fn an_origin_in_outage_gets_single_probes() {
+    let mut world = World::new();
+    world.send(&fcm(), &answered(&ACCEPTED));
+    let begun = world.fill(&fcm());
+    for visit in begun {
+        visit.ended(&VisitEnd::Unreachable, world.now);
+    }
+    assert!(world.waits(&fcm()) <= Duration::from_secs(1));
+    let group = fcm().group;
+    let claim = |world: &World| world.manners.may_claim(&group, Lane::Bulk, world.now);
+    assert!(claim(&world).is_err());
+    world.pass(Duration::from_secs(1));
+    assert_eq!(claim(&world), Ok(1));
+    let probe = world.go(&fcm());
+    assert!(matches!(world.enter(&fcm().direct()), Entry::Later(_)));
+    drop(probe);
+    let probe = world.go(&fcm());
+    probe.ended(&VisitEnd::Unanswered, world.now);
+    world.pass(Duration::from_millis(999));
+    assert!(
+        world.waits(&fcm()) <= Duration::from_secs(1),
+        "at least half of two seconds"
+    );
+    world.pass(Duration::from_secs(1));
+    let unwell = Answer::Unwell { retry_after: None };
+    world.send(&fcm(), &answered(&unwell));
+    assert_eq!(claim(&world), Ok(8), "any answer will do");
+    assert_eq!(world.fill(&fcm()).len(), 64);
+}
+
+#[test]
+fn probes_are_at_most_a_minute_apart_and_an_operator_is_told() {
+    let mut world = World::new();
+    let gone_for = |world: &World| world.alerts() == [AlertKind::PushServiceUnreachable];
+    let began = world.now;
+    let mut probes = 0;
+    while world.now - began < Duration::from_hours(1) {
+        match world.enter(&fcm()) {
+            Entry::Go(visit) => visit.ended(&VisitEnd::Unreachable, world.now),
+            Entry::Later(wait) => {
+                assert!(wait <= Duration::from_mins(1), "{wait:?}");
+                probes += 1;
+                world.pass(wait);
+            }
+            Entry::Full => panic!("nothing is under way"),
+        }
+        assert!(world.now - began > Duration::from_mins(1) || !gone_for(&world));
+    }
+    assert!((60..140).contains(&probes), "{probes} probes in an hour");
+    assert!(gone_for(&world));
+    world.pass(Duration::from_mins(1));
+    world.send(&fcm(), &answered(&Answer::Gone));
+    assert_eq!(world.alerts(), []);
+}
+
+#[test]
+fn resets_of_one_connection_open_no_breaker() {
+    let mut world = World::new();
+    for _ in 0..20 {
+        for visit in world.fill(&fcm()) {
+            visit.ended(&VisitEnd::Unanswered, world.now);
+        }
+        world.pass(Duration::from_millis(1500));
+        world.send(&fcm(), &answered(&ACCEPTED));
+    }
+    assert_eq!(world.fill(&fcm()).len(), 64);
+}
+
+#[test]
+fn a_made_up_host_of_a_known_push_service_closes_nothing() {
+    let mut world = World::new();
+    let group = PushServiceGroup::of_service(PushService::Wns);
+    let made_up = Who {
+        origin: "https://nowhere.notify.windows.com".to_owned(),
+        group: group.clone(),
+        ..fcm()
+    };
+    for endpoint in 0..5 {
+        world.send(&made_up.endpoint(endpoint), &VisitEnd::Unreachable);
+    }
+    assert!(world.waits(&made_up) > Duration::ZERO);
+    assert_eq!(
+        world.manners.may_claim(&group, Lane::Bulk, world.now),
+        Ok(8)
+    );
+    let real = Who {
+        origin: "https://db5p.notify.windows.com".to_owned(),
+        ..made_up.clone()
+    };
+    world.send(&real, &answered(&ACCEPTED));
+    world.pass(Duration::from_secs(1));
+    for endpoint in 0..100 {
+        if let Entry::Go(visit) = world.enter(&made_up.endpoint(endpoint)) {
+            visit.ended(&VisitEnd::Unreachable, world.now);
+        }
+    }
+    assert_eq!(
+        world.manners.may_claim(&group, Lane::Bulk, world.now),
+        Ok(8)
+    );
+}
+
+#[test]
+fn other_origins_share_little_and_the_hanging_one_is_not_waited_for() {
+    let mut world = World::new();
+    let hanging = world.fill(&other("hangs.example"));
+    assert_eq!(hanging.len(), 6);
+    let direct = world.fill(&other("hangs.example").direct());
+    assert_eq!(direct.len(), 2, "eight in all at one origin");
+    assert!(matches!(world.enter(&other("hangs.example")), Entry::Full));
+    world.pass(Duration::from_secs(1));
+    assert_eq!(
+        world.waits(&other("hangs.example")),
+        Duration::from_secs(1),
+        "it has not answered for so long"
+    );
+    world.send(&other("well.example"), &answered(&ACCEPTED));
+    let mut visits = Vec::new();
+    for number in 0..100 {
+        visits.extend(world.fill(&other(&format!("{number}.example"))));
+    }
+    assert_eq!(visits.len() + hanging.len(), 64, "together");
+    assert_eq!(world.fill(&fcm()).len(), 64, "known ones have their own");
+}
+
+#[test]
+fn what_strangers_push_services_say_is_between_them_and_their_subscriptions() {
+    let mut world = World::new();
+    let bad = other("bad.example");
+    for answer in [
+        Answer::KeyRefused,
+        Answer::SlowDown { retry_after: None },
+        Answer::KeyRefused,
+    ] {
+        for endpoint in 0..300 {
+            if let Entry::Go(visit) = world.enter(&bad.endpoint(endpoint)) {
+                visit.ended(&answered(&answer), world.now);
+            }
+        }
+        world.pass(Duration::from_millis(1));
+    }
+    assert!(matches!(world.enter(&bad), Entry::Later(_)));
+    assert_eq!(world.alerts(), []);
+    for endpoint in 0..100 {
+        world.send(
+            &other("good.example").endpoint(endpoint),
+            &answered(&ACCEPTED),
+        );
+    }
+    let group = bad.group;
+    assert_eq!(
+        world.manners.may_claim(&group, Lane::Bulk, world.now),
+        Ok(8)
+    );
+}
+
+#[test]
+fn origins_without_end_are_not_remembered_without_end() {
+    let mut world = World::new();
+    for _ in 0..5 {
+        world.send(&other("down.example"), &VisitEnd::Unreachable);
+    }
+    for number in 0..5000 {
+        world.pass(Duration::from_millis(1));
+        world.send(&other(&format!("{number}.example")), &answered(&ACCEPTED));
+    }
+    let remembered = world
+        .manners
+        .with(PushService::Other, |it| it.origins_remembered());
+    assert_eq!(remembered, 1024);
+    // The probe that is due by now fails, and it is left alone again: it was not forgotten.
+    world.send(&other("down.example"), &VisitEnd::Unreachable);
+    assert!(world.waits(&other("down.example")) > Duration::ZERO);
+}
+
+#[test]
+fn a_key_that_everybody_refuses_rests_and_comes_back_by_itself() {
+    let mut world = World::new();
+    for endpoint in 0..19 {
+        world.send(&fcm().endpoint(endpoint), &answered(&Answer::KeyRefused));
+        // One subscription that refuses again and again is one.
+        world.send(&fcm().endpoint(endpoint), &answered(&Answer::KeyRefused));
+    }
+    assert_eq!(world.alerts(), []);
+    let late = world.go(&fcm());
+    world.send(&fcm().endpoint(19), &answered(&Answer::KeyRefused));
+    assert_eq!(world.alerts(), [AlertKind::KeyPaused]);
+    late.ended(&answered(&Answer::KeyRefused), world.now);
+    assert!(world.waits(&fcm()) <= Duration::from_secs(1));
+    let other_key = Who {
+        key: key(2),
+        ..fcm()
+    };
+    world.send(&other_key, &answered(&ACCEPTED));
+    let elsewhere = Who {
+        group: PushServiceGroup::of_service(PushService::Mozilla),
+        origin: "https://updates.push.services.mozilla.com".to_owned(),
+        ..fcm()
+    };
+    world.send(&elsewhere, &answered(&ACCEPTED));
+    assert_eq!(world.alerts(), [AlertKind::KeyPaused]);
+    for _ in 0..20 {
+        world.pass(Duration::from_mins(5));
+        let probe = world.go(&fcm());
+        assert!(
+            matches!(world.enter(&fcm()), Entry::Later(_)),
+            "single ones"
+        );
+        probe.ended(&answered(&Answer::KeyRefused), world.now);
+    }
+    world.pass(Duration::from_mins(5));
+    world.send(&fcm(), &answered(&ACCEPTED));
+    assert_eq!(world.alerts(), []);
+    assert_eq!(world.fill(&fcm()).len(), 64);
+}
+
+#[test]
+fn a_strangers_subscriptions_among_good_ones_change_nothing() {
+    let world = World::new();
+    for number in 0..1000 {
+        let strange = number % 2 == 0;
+        let answer = if strange {
+            Answer::KeyRefused
+        } else {
+            ACCEPTED
+        };
+        world.send(&fcm().endpoint(number), &answered(&answer));
+    }
+    // Even all of them in a row, after good ones.
+    for number in 0..150 {
+        world.send(
+            &fcm().endpoint(5000 + number),
+            &answered(&Answer::KeyRefused),
+        );
+    }
+    assert_eq!(world.alerts(), []);
+}
+
+#[test]
+fn what_is_counted_is_what_happened() {
+    let world = World::new();
+    let fcm_service = PushService::Fcm;
+    let visit = world.go(&fcm());
+    assert_eq!(world.metrics.under_way(fcm_service, Lane::Bulk), 1);
+    drop(visit);
+    assert_eq!(world.metrics.under_way(fcm_service, Lane::Bulk), 0);
+    world.send(&fcm(), &answered(&ACCEPTED));
+    world.send(&fcm(), &answered(&Answer::Gone));
+    world.send(&fcm(), &VisitEnd::Unreachable);
+    let counts = AnswerClass::ALL.map(|class| world.metrics.answers(fcm_service, class));
+    assert_eq!(counts, [1, 0, 1, 0, 0, 0, 0, 0, 1, 0]);
+}
