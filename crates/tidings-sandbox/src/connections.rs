@@ -15,6 +15,8 @@ const MAX_LISTED: usize = 1024;
 pub(crate) enum Listener {
     Http,
     Https,
+    /// One of the push services of `SandboxOptions::services`, by its place; over TLS.
+    Service(u8),
 }
 
 /// The protocol of a connection or request.
@@ -93,7 +95,7 @@ impl Connection {
         ConnectionReport {
             id: self.id,
             protocol: self.protocol().map(Protocol::as_str),
-            tls: self.listener == Listener::Https,
+            tls: self.listener != Listener::Http,
             open: self.open.load(Ordering::Relaxed),
             requests: load(&self.http1_requests) + load(&self.http2_requests),
             posts: load(&self.posts),

@@ -11,6 +11,7 @@ use crate::service::PushService;
 mod behaviour;
 mod messages;
 mod query;
+pub(crate) mod services;
 mod stats;
 mod subscriptions;
 
@@ -23,6 +24,7 @@ pub(crate) fn router() -> Router<std::sync::Arc<PushService>> {
             "/subscriptions",
             post(subscriptions::create).delete(subscriptions::end),
         )
+        .route("/services", get(services::list))
         .route("/messages", get(messages::list))
         .route("/stats", get(stats::show).delete(stats::reset))
         .route(

@@ -37,7 +37,11 @@ fn page(service: &PushService) -> String {
          Everything is in memory and is lost when it stops; browsers then lose their\n\
          subscriptions with it.\n\n",
     );
-    for listener in [Listener::Http, Listener::Https] {
+    let services = service.services().map(|(listener, _)| listener);
+    for listener in [Listener::Http, Listener::Https]
+        .into_iter()
+        .chain(services)
+    {
         if service.vapid(listener).is_some() {
             text.push_str(&addresses(service.origin(listener)));
         }
@@ -61,6 +65,8 @@ fn addresses(origin: &str) -> String {
          For you\n\
          \x20 POST   /sandbox/subscriptions?count=N&applicationServerKey=KEY\n\
          \x20                                 N virtual user agents, one subscription a line\n\
+         \x20                                 &service=fcm,mozilla  at services played besides\n\
+         \x20 GET    /sandbox/services        these services, and what a server must be told\n\
          \x20 DELETE /sandbox/subscriptions?subscription=ENDPOINT\n\
          \x20                                 it unsubscribes: its endpoint answers 410\n\
          \x20 GET    /sandbox/messages?subscription=ENDPOINT\n\

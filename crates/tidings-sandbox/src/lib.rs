@@ -22,6 +22,10 @@
 //! - `POST /sandbox/subscriptions?count=N` (1 to 1 000 000) answers with N new subscriptions as
 //!   NDJSON, each in the form of `PushSubscription.toJSON()`. With `applicationServerKey` they are
 //!   tied to that VAPID key. Endpoints have the scheme of the listener that was asked, or `scheme`.
+//!   With `service=NAMES` (personalities, hosts or `all`, with commas) they are spread over these
+//!   services in turn; a name that is there twice gets twice as many.
+//! - `GET /sandbox/services` lists the services played besides ([`SandboxOptions::services`]), and
+//!   with which settings `tidings serve` takes them for the real ones.
 //! - `DELETE /sandbox/subscriptions?subscription=ENDPOINT` ends one: its endpoint answers 410.
 //! - `GET /sandbox/messages?subscription=ENDPOINT` lists what one got: payload (`{"json":…}`,
 //!   `{"text":…}` or `{"base64":…}`), options, and the status it was answered with (`answer`, null
@@ -58,6 +62,7 @@ mod landing;
 mod manner;
 mod options;
 mod personality;
+mod played_service;
 mod problem;
 mod push;
 mod refusal;
@@ -74,6 +79,7 @@ mod websocket;
 
 pub use options::{AlpnOffer, CaOutput, Clock, KeptMessages, SandboxOptions};
 pub use personality::{Personality, PersonalityError};
+pub use played_service::{PlayedService, PlayedServiceError};
 pub use server::{RunningSandbox, Sandbox, SandboxError};
 pub use tls::TlsError;
 

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use tidings_webpush::Randomness;
 
 use crate::personality::Personality;
+use crate::played_service::PlayedService;
 
 /// Where the sandbox reads the time from: expiry of tokens and messages, `received_at`.
 ///
@@ -50,7 +51,7 @@ pub enum CaOutput {
 
 /// How a sandbox is set up.
 ///
-/// At least one of the two listeners must be given.
+/// At least one of the two listeners, or a service, must be given.
 #[derive(Clone)]
 pub struct SandboxOptions {
     /// Where to listen for plain HTTP and `ws:`; port 0 takes a free one.
@@ -60,13 +61,16 @@ pub struct SandboxOptions {
     /// The host in the URLs handed out, so part of the audience that VAPID tokens must name. A
     /// name or an address, without port; IPv6 addresses with or without brackets.
     pub public_host: String,
+    /// Further push services that it plays at the same time, each over TLS under a host and a
+    /// port of its own; at most 32.
+    pub services: Vec<PlayedService>,
     /// What TLS offers.
     pub alpn: AlpnOffer,
     /// `SETTINGS_MAX_CONCURRENT_STREAMS` of HTTP/2 connections.
     pub max_concurrent_streams: u32,
     /// Where the certificate authority goes. Without TLS listener there is none.
     pub ca: CaOutput,
-    /// Which push service it plays towards application servers.
+    /// Which push service the listeners `http` and `https` play towards application servers.
     pub personality: Personality,
     /// Of the virtual user agents one in so many decrypts what it gets, always the same ones.
     pub decrypt_one_in: NonZeroU32,
@@ -86,6 +90,7 @@ impl SandboxOptions {
             http: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             https: None,
             public_host: "127.0.0.1".to_owned(),
+            services: Vec::new(),
             alpn: AlpnOffer::default(),
             max_concurrent_streams: 100,
             ca: CaOutput::default(),

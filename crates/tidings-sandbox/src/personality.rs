@@ -59,6 +59,17 @@ impl Personality {
         }
     }
 
+    /// The host of the endpoints that the real push service hands out, or one of several.
+    pub(crate) fn real_host(self) -> Option<&'static str> {
+        match self {
+            Self::Fcm => Some("fcm.googleapis.com"),
+            Self::Mozilla => Some("updates.push.services.mozilla.com"),
+            Self::Apple => Some("web.push.apple.com"),
+            Self::Wns => Some("db5p.notify.windows.com"),
+            Self::Plain => None,
+        }
+    }
+
     /// The longest body that is taken, in octets.
     pub(crate) fn max_body_bytes(self) -> usize {
         match self {

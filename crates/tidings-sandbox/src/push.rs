@@ -171,7 +171,8 @@ impl PushService {
         let receiver = self
             .receiver(endpoint.token)
             .filter(|receiver| {
-                endpoint.version == if receiver.key().is_some() { "v2" } else { "v1" }
+                receiver.is_at(endpoint.listener)
+                    && endpoint.version == if receiver.key().is_some() { "v2" } else { "v1" }
             })
             .ok_or(Refusal::UnknownSubscription)?;
         let personality = self.manner(endpoint.listener).personality;

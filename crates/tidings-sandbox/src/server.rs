@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -16,8 +17,10 @@ use url::{Host, Url};
 
 use crate::connections::Listener;
 use crate::options::{CaOutput, SandboxOptions};
+use crate::personality::Personality;
+use crate::played_service::MAX_SERVICES;
 use crate::problem::Problem;
-use crate::service::{Origins, PushService};
+use crate::service::{PushService, Site, Sites};
 use crate::tls::{Tls, TlsError};
 use crate::{control, landing, push};
 
@@ -42,30 +45,33 @@ impl Sandbox {
         let host = parse_host(&options.public_host)?;
         let http = bind(options.http).await?;
         let https = bind(options.https).await?;
-        if http.is_none() && https.is_none() {
+        let services = bind_services(&options).await?;
+        if http.is_none() && https.is_none() && services.is_empty() {
             return Err(SandboxError::NoListener);
         }
-        let origins = Origins {
-            http: origin("http", &host, http.as_ref())?,
-            https: origin("https", &host, https.as_ref())?,
+        let sites = sites(&options, &host, [http.as_ref(), https.as_ref()], &services)?;
+        let tls = if https.is_some() || !services.is_empty() {
+            Some(make_tls(&options, &sites).await?)
+        } else {
+            None
         };
-        let tls = match &https {
-            Some(_) => Some(make_tls(&options).await?),
-            None => None,
-        };
-        let service = Arc::new(PushService::new(&options, origins));
+        let service = Arc::new(PushService::new(&options, sites));
         let killed = CancellationToken::new();
         let ca_pem = tls.as_ref().map(|tls| tls.ca_pem.clone());
         let tls = tls.map(|tls| tls.config);
-        for (kind, listener) in [(Listener::Http, http), (Listener::Https, https)] {
-            let Some(listener) = listener else { continue };
+        let services = (0..).map(Listener::Service).zip(services);
+        let own = [(Listener::Http, http), (Listener::Https, https)];
+        let own = own
+            .into_iter()
+            .filter_map(|(kind, listener)| Some((kind, listener?)));
+        for (kind, listener) in own.chain(services) {
             let acceptor = Acceptor {
                 service: Arc::clone(&service),
                 router: router(Arc::clone(&service)),
                 listener: kind,
                 tls: tls
                     .clone()
-                    .filter(|_| kind == Listener::Https)
+                    .filter(|_| kind != Listener::Http)
                     .map(Into::into),
                 max_concurrent_streams: options.max_concurrent_streams,
                 killed: killed.clone(),
@@ -101,6 +107,20 @@ impl RunningSandbox {
     /// The origin of the TLS listener, such as `https://localhost:8443`; without final slash.
     pub fn https_url(&self) -> Option<&str> {
         self.url(Listener::Https)
+    }
+
+    /// The origins of the endpoints of [`SandboxOptions::services`], in their order.
+    pub fn service_urls(&self) -> Vec<&str> {
+        let services = self.service.services();
+        services
+            .map(|(listener, _)| self.service.origin(listener))
+            .collect()
+    }
+
+    /// The environment (name and value) with which `tidings serve` takes the services for the real
+    /// ones; besides, its `TIDINGS_PUSH_EXTRA_CA` must name a file with [`ca_pem`](Self::ca_pem).
+    pub fn server_environment(&self) -> BTreeMap<&'static str, String> {
+        control::services::settings(&self.service)
     }
 
     /// Where user agents connect to without TLS: `dom.push.serverURL` of a Firefox profile.
@@ -156,6 +176,12 @@ pub enum SandboxError {
     /// Neither listener was asked for.
     #[error("nothing to listen at: give an address for HTTP, for HTTPS, or for both")]
     NoListener,
+    /// More push services than one sandbox plays.
+    #[error("{got} services are too many: at most {MAX_SERVICES} are played at once")]
+    TooManyServices {
+        /// How many were asked for.
+        got: usize,
+    },
     /// An address cannot be listened at.
     #[error("cannot listen at {address}: {source}; choose another port, or 0 for a free one")]
     Listen {
@@ -170,6 +196,9 @@ pub enum SandboxError {
         /// What was given.
         host: String,
     },
+    /// The system does not say where it listens.
+    #[error("the address listened at is not known: {0}")]
+    ListeningAddress(#[source] io::Error),
     /// There is no TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -204,25 +233,69 @@ async fn bind(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Sandbo
         .map_err(|source| SandboxError::Listen { address, source })
 }
 
-/// The origin as RFC 6454 writes it: without the port if it is the scheme's own.
-fn origin(
-    scheme: &str,
+async fn bind_services(options: &SandboxOptions) -> Result<Vec<TcpListener>, SandboxError> {
+    let got = options.services.len();
+    if got > MAX_SERVICES {
+        return Err(SandboxError::TooManyServices { got });
+    }
+    let mut listeners = Vec::with_capacity(got);
+    for played in &options.services {
+        listeners.extend(bind(Some(played.listen)).await?);
+    }
+    Ok(listeners)
+}
+
+fn sites(
+    options: &SandboxOptions,
     host: &Host,
-    listener: Option<&TcpListener>,
-) -> Result<Option<String>, SandboxError> {
-    let Some(address) = listener.and_then(|listener| listener.local_addr().ok()) else {
-        return Ok(None);
+    [http, https]: [Option<&TcpListener>; 2],
+    services: &[TcpListener],
+) -> Result<Sites, SandboxError> {
+    let personality = options.personality;
+    let own = |scheme, listener: Option<&TcpListener>| {
+        listener
+            .map(|listener| site(personality, scheme, host.clone(), listener))
+            .transpose()
     };
+    let played = options.services.iter().zip(services);
+    Ok(Sites {
+        http: own("http", http)?,
+        https: own("https", https)?,
+        services: played
+            .map(|(played, listener)| {
+                site(played.personality, "https", played.host_or(host), listener)
+            })
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn site(
+    personality: Personality,
+    scheme: &str,
+    host: Host,
+    listener: &TcpListener,
+) -> Result<Site, SandboxError> {
+    let address = listener
+        .local_addr()
+        .map_err(SandboxError::ListeningAddress)?;
+    let origin = origin(scheme, &host, address)?;
+    Ok(Site::new(personality, host, address, origin))
+}
+
+/// The origin as RFC 6454 writes it: without the port if it is the scheme's own.
+fn origin(scheme: &str, host: &Host, address: SocketAddr) -> Result<String, SandboxError> {
     let url = Url::parse(&format!("{scheme}://{host}:{}", address.port())).map_err(|_| {
         SandboxError::PublicHost {
             host: host.to_string(),
         }
     })?;
-    Ok(Some(url.origin().ascii_serialization()))
+    Ok(url.origin().ascii_serialization())
 }
 
-async fn make_tls(options: &SandboxOptions) -> Result<Tls, SandboxError> {
-    let tls = Tls::new(&options.public_host, options.alpn, options.clock.now())?;
+async fn make_tls(options: &SandboxOptions, sites: &Sites) -> Result<Tls, SandboxError> {
+    let hosts = sites.https.iter().chain(&sites.services);
+    let hosts: Vec<_> = hosts.map(|site| site.host.clone()).collect();
+    let tls = Tls::new(&hosts, options.alpn, options.clock.now())?;
     if let CaOutput::File(path) = &options.ca {
         tokio::fs::write(path, &tls.ca_pem)
             .await

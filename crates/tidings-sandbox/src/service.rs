@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -5,6 +6,7 @@ use std::time::SystemTime;
 use tidings_webpush::{Randomness, UserAgentKeys, VapidPublicKey};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use url::Host;
 
 use crate::behaviour::Behaviour;
 use crate::connections::Listener;
@@ -33,21 +35,53 @@ pub(crate) struct PushService {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the sandbox begins to shut down.
     pub(crate) draining: CancellationToken,
-    http: Option<VapidCheck>,
-    https: Option<VapidCheck>,
-    personality: Personality,
+    http: Option<Site>,
+    https: Option<Site>,
+    services: Vec<Site>,
     decrypt_one_in: NonZeroU32,
 }
 
-/// The origins under which the sandbox is reached.
-pub(crate) struct Origins {
-    pub(crate) http: Option<String>,
-    pub(crate) https: Option<String>,
+/// What is at one listener.
+pub(crate) struct Site {
+    pub(crate) personality: Personality,
+    /// The host of the endpoints.
+    pub(crate) host: Host,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    vapid: VapidCheck,
+}
+
+impl Site {
+    /// `origin` is that of the endpoints.
+    pub(crate) fn new(
+        personality: Personality,
+        host: Host,
+        address: SocketAddr,
+        origin: String,
+    ) -> Self {
+        Self {
+            personality,
+            host,
+            address,
+            vapid: VapidCheck::new(origin, personality),
+        }
+    }
+
+    /// Whether a request means it by this name: its personality's, its host, or `all`.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        name == "all" || name == self.personality.as_str() || name == self.host.to_string()
+    }
+}
+
+/// The sites of a sandbox.
+pub(crate) struct Sites {
+    pub(crate) http: Option<Site>,
+    pub(crate) https: Option<Site>,
+    pub(crate) services: Vec<Site>,
 }
 
 impl PushService {
-    pub(crate) fn new(options: &SandboxOptions, origins: Origins) -> Self {
-        let check = |origin| VapidCheck::new(origin, options.personality);
+    pub(crate) fn new(options: &SandboxOptions, sites: Sites) -> Self {
         Self {
             clock: Arc::clone(&options.clock),
             randomness: Arc::clone(&options.randomness),
@@ -59,9 +93,9 @@ impl PushService {
             fingerprints: Fingerprints::new(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
-            http: origins.http.map(check),
-            https: origins.https.map(check),
-            personality: options.personality,
+            http: sites.http,
+            https: sites.https,
+            services: sites.services,
             decrypt_one_in: options.decrypt_one_in,
         }
     }
@@ -72,22 +106,31 @@ impl PushService {
 
     /// Which push service is played at a listener.
     pub(crate) fn manner(&self, listener: Listener) -> Manner<'_> {
-        // All listeners play the same one so far.
-        let personality = match listener {
-            Listener::Http | Listener::Https => self.personality,
-        };
         Manner {
-            personality,
+            personality: self
+                .site(listener)
+                .map_or_else(Personality::default, |site| site.personality),
             randomness: &*self.randomness,
         }
     }
 
     /// The VAPID check of a listener; its audience is the origin of the endpoints there.
     pub(crate) fn vapid(&self, listener: Listener) -> Option<&VapidCheck> {
+        self.site(listener).map(|site| &site.vapid)
+    }
+
+    /// What is at a listener.
+    pub(crate) fn site(&self, listener: Listener) -> Option<&Site> {
         match listener {
             Listener::Http => self.http.as_ref(),
             Listener::Https => self.https.as_ref(),
+            Listener::Service(place) => self.services.get(usize::from(place)),
         }
+    }
+
+    /// The push services played besides, each with its listener.
+    pub(crate) fn services(&self) -> impl Iterator<Item = (Listener, &Site)> {
+        (0..).map(Listener::Service).zip(&self.services)
     }
 
     /// The origin of the endpoints handed out at a listener; empty if there is no such listener.
@@ -140,6 +183,20 @@ impl Receiver {
             Self::Channel(channel) => ReceiverId::Channel(channel.token),
             Self::Virtual(agent) => ReceiverId::Virtual(agent.index()),
         }
+    }
+
+    /// Whether its endpoint is at this listener. The two listeners that every sandbox has are one
+    /// push service, each other one is another.
+    pub(crate) fn is_at(&self, asked: Listener) -> bool {
+        let own = match self {
+            Self::Channel(_) => Listener::Http,
+            Self::Virtual(agent) => agent.listener(),
+        };
+        own == asked
+            || !matches!(
+                (own, asked),
+                (Listener::Service(_), _) | (_, Listener::Service(_))
+            )
     }
 
     /// The application server's key that the subscription is tied to.

@@ -11,6 +11,7 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use thiserror::Error;
+use url::Host;
 
 use crate::options::AlpnOffer;
 
@@ -40,17 +41,13 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// Makes an authority and a certificate for `public_host`, `localhost`, `127.0.0.1` and `::1`.
+    /// Makes an authority and a certificate for `hosts`, `localhost`, `127.0.0.1` and `::1`.
     ///
     /// The authority's private key is forgotten at once: nobody can sign anything else with it.
-    pub(crate) fn new(
-        public_host: &str,
-        alpn: AlpnOffer,
-        now: SystemTime,
-    ) -> Result<Self, TlsError> {
+    pub(crate) fn new(hosts: &[Host], alpn: AlpnOffer, now: SystemTime) -> Result<Self, TlsError> {
         let issuer = CertifiedIssuer::self_signed(authority(now)?, KeyPair::generate()?)?;
         let key = KeyPair::generate()?;
-        let certificate = server(public_host, now)?.signed_by(&key, &issuer)?;
+        let certificate = server(hosts, now)?.signed_by(&key, &issuer)?;
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let mut config =
             ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -77,11 +74,13 @@ fn authority(now: SystemTime) -> Result<CertificateParams, rcgen::Error> {
     Ok(params)
 }
 
-fn server(public_host: &str, now: SystemTime) -> Result<CertificateParams, rcgen::Error> {
+fn server(hosts: &[Host], now: SystemTime) -> Result<CertificateParams, rcgen::Error> {
     let mut names: Vec<_> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
-    let public_host = public_host.trim_matches(['[', ']']).to_owned();
-    if !names.contains(&public_host) {
-        names.push(public_host);
+    for host in hosts {
+        let name = host.to_string().trim_matches(['[', ']']).to_owned();
+        if !names.contains(&name) {
+            names.push(name);
+        }
     }
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name = named("Tidings sandbox");

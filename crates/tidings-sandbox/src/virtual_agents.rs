@@ -10,6 +10,7 @@ use aws_lc_rs::{hkdf, hmac};
 use thiserror::Error;
 use tidings_webpush::{AuthSecret, Randomness, UserAgentKeys, VapidPublicKey};
 
+use crate::connections::Listener;
 use crate::delivery_counters::DeliveryCounters;
 use crate::token::Token;
 
@@ -48,6 +49,8 @@ pub(crate) struct VirtualAgents {
 pub(crate) struct Batch {
     first: u32,
     key: Option<VapidPublicKey>,
+    /// Where the endpoints of its agents are, in turn; never empty.
+    listeners: Box<[Listener]>,
     agents: Box<[Remembered]>,
 }
 
@@ -65,6 +68,12 @@ impl Batch {
         self.first..self.first.saturating_add(count)
     }
 
+    /// Where the endpoint of an agent is.
+    pub(crate) fn listener(&self, index: u32) -> Listener {
+        let place = index.saturating_sub(self.first) as usize % self.listeners.len().max(1);
+        self.listeners.get(place).copied().unwrap_or(Listener::Http)
+    }
+
     pub(crate) fn is_restricted(&self) -> bool {
         self.key.is_some()
     }
@@ -80,6 +89,11 @@ pub(crate) struct VirtualAgent {
 impl VirtualAgent {
     pub(crate) fn index(&self) -> u32 {
         self.index
+    }
+
+    /// Where its endpoint is.
+    pub(crate) fn listener(&self) -> Listener {
+        self.batch.listener(self.index)
     }
 
     pub(crate) fn key(&self) -> Option<&VapidPublicKey> {
@@ -121,11 +135,12 @@ impl VirtualAgents {
         }
     }
 
-    /// Makes `count` more, all tied to `key` if there is one.
+    /// Makes `count` more, all tied to `key` if there is one, with endpoints at `listeners` in turn.
     pub(crate) fn create(
         &self,
         count: u32,
         key: Option<VapidPublicKey>,
+        listeners: &[Listener],
     ) -> Result<Arc<Batch>, TooManyAgents> {
         let mut batches = self.batches.write().unwrap_or_else(PoisonError::into_inner);
         let first = batches.last().map_or(0, |batch| batch.indices().end);
@@ -133,7 +148,12 @@ impl VirtualAgents {
             return Err(TooManyAgents { existing: first });
         }
         let agents = (0..count).map(|_| Remembered::default()).collect();
-        let batch = Arc::new(Batch { first, key, agents });
+        let batch = Arc::new(Batch {
+            first,
+            key,
+            listeners: listeners.into(),
+            agents,
+        });
         batches.push(Arc::clone(&batch));
         Ok(batch)
     }
@@ -210,8 +230,8 @@ mod tests {
     #[test]
     fn an_agent_is_what_its_number_says() {
         let agents = VirtualAgents::new(&SystemRandomness);
-        agents.create(3, None).unwrap();
-        agents.create(2, None).unwrap();
+        agents.create(3, None, &[Listener::Http]).unwrap();
+        agents.create(2, None, &[Listener::Http]).unwrap();
         for index in 0..5 {
             let agent = find(&agents, &agents.token(index)).unwrap();
             assert_eq!(agent.index(), index);
@@ -235,7 +255,7 @@ mod tests {
     #[test]
     fn a_guessed_mac_finds_nobody() {
         let agents = VirtualAgents::new(&SystemRandomness);
-        agents.create(1, None).unwrap();
+        agents.create(1, None, &[Listener::Http]).unwrap();
         assert!(agents.find(0, &[0; 32]).is_none());
         assert!(find(&agents, &VirtualAgents::new(&SystemRandomness).token(0)).is_none());
     }
@@ -243,7 +263,7 @@ mod tests {
     #[test]
     fn an_agent_is_reached_once_in_each_period() {
         let agents = VirtualAgents::new(&SystemRandomness);
-        agents.create(1, None).unwrap();
+        agents.create(1, None, &[Listener::Http]).unwrap();
         let agent = find(&agents, &agents.token(0)).unwrap();
         let counters = agent.counters().unwrap();
         assert!(counters.count_message(agents.period()));
@@ -256,9 +276,9 @@ mod tests {
     #[test]
     fn ten_million_are_the_limit() {
         let agents = VirtualAgents::new(&SystemRandomness);
-        agents.create(1, None).unwrap();
+        agents.create(1, None, &[Listener::Http]).unwrap();
         assert_eq!(
-            agents.create(MAX_AGENTS, None).err(),
+            agents.create(MAX_AGENTS, None, &[Listener::Http]).err(),
             Some(TooManyAgents { existing: 1 })
         );
     }

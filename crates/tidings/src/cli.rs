@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use tidings_sandbox::Personality;
+use tidings_sandbox::{Personality, PlayedService};
 
 pub(crate) use crate::cli::keys::{KeysCommand, KeysListArgs, KeysResealArgs};
 pub(crate) use crate::cli::tokens::TokensCommand;
@@ -99,19 +99,27 @@ pub(crate) struct SandboxArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen_tls: Option<SocketAddr>,
 
+    /// Play this push service as well, over TLS at an address of its own; may be repeated
+    ///
+    /// PERSONALITY[@HOST]=ADDRESS, as in `fcm=127.0.0.1:9001` or `plain@push.example=127.0.0.1:0`.
+    /// The endpoints have the host of the real push service, so that a server treats it as that
+    /// one; what to tell the server is logged, and in `GET /sandbox/services`.
+    #[arg(long = "service", value_name = "SERVICE")]
+    pub(crate) services: Vec<PlayedService>,
+
     /// Where to write the certificate authority (PEM), for the server's setting `push.extra_ca`
-    #[arg(long, requires = "listen_tls", value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
 
     /// Offer HTTP/1.1 only over TLS
-    #[arg(long, requires = "listen_tls")]
+    #[arg(long)]
     pub(crate) http1_only: bool,
 
     /// The host in the endpoints it hands out
     #[arg(long, default_value = "127.0.0.1", value_name = "HOST")]
     pub(crate) public_host: String,
 
-    /// Which push service it plays towards servers: fcm, mozilla, apple, wns or plain (RFC 8030)
+    /// Which push service it plays at these two: fcm, mozilla, apple, wns or plain (RFC 8030)
     #[arg(long, default_value_t, value_name = "NAME")]
     pub(crate) personality: Personality,
 

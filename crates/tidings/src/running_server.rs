@@ -107,6 +107,12 @@ impl RunningServer {
             trusted_proxies: settings.trusted_proxies,
             demo: settings.demo,
         });
+        for (name, address) in &settings.push.resolve {
+            tracing::warn!(
+                "push.resolve is for tests: messages for {name} go to {address}, not to where the \
+                 internet says that it is"
+            );
+        }
         // Last: what fails above must not break off sends that have begun.
         let engine = shared.start_engine(&settings.push, settings.contact)?;
         Ok(Self {
@@ -179,7 +185,7 @@ impl Shared {
         let transport = PushTransport::new(
             Arc::clone(&self.admission),
             client_config(push.extra_ca.as_deref())?,
-            Arc::new(SystemResolver::default()),
+            Arc::new(SystemResolver::with_fixed(push.resolve.iter().cloned())),
             Limits::default(),
         );
         let parts = engine::Parts {

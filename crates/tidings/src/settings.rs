@@ -5,7 +5,7 @@ mod limits;
 mod sealing;
 mod users;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use tidings_core::application::PageOrigin;
 use tidings_http::{AdminToken, RateLimitSettings, TrustedProxies};
 use tidings_webpush::{Contact, HostPattern, VapidKey};
-use url::Url;
+use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use crate::settings::file::SettingsFile;
@@ -27,8 +27,7 @@ pub(crate) use crate::settings::users::UserSettings;
 /// Where `tidings serve` looks for a settings file if none is named.
 const DEFAULT_FILE: &str = "tidings.toml";
 
-const DEFAULT_LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8030);
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8030);
 
 /// Run the server. Every setting can also stand in the settings file; `docs/api.md` explains each.
 #[derive(Args, Clone, Default)]
@@ -115,6 +114,15 @@ pub(crate) struct SettingsArgs {
     #[arg(long, env = "TIDINGS_PUSH_EXTRA_CA", value_name = "FILE")]
     push_extra_ca: Option<PathBuf>,
 
+    /// Addresses to take for push services' names, for tests: `fcm.googleapis.com=127.0.0.1`
+    #[arg(
+        long,
+        env = "TIDINGS_PUSH_RESOLVE",
+        value_delimiter = ',',
+        value_name = "HOST=ADDRESS"
+    )]
+    push_resolve: Option<Vec<String>>,
+
     /// Origins of pages that may subscribe, besides the server's own
     #[arg(
         long,
@@ -198,6 +206,8 @@ pub(crate) struct PushSettings {
     pub(crate) allow_networks: Vec<IpNet>,
     pub(crate) allow_insecure: bool,
     pub(crate) extra_ca: Option<PathBuf>,
+    /// Names that are not looked up, each with an address.
+    pub(crate) resolve: Vec<(String, IpAddr)>,
 }
 
 impl Settings {
@@ -266,6 +276,11 @@ impl Settings {
                     .or(file.push.allow_insecure)
                     .unwrap_or_default(),
                 extra_ca: args.push_extra_ca.or(file.push.extra_ca),
+                resolve: each(
+                    args.push_resolve.or(file.push.resolve),
+                    "push.resolve",
+                    resolve,
+                )?,
             },
             cors_origins: each(
                 args.cors_origins.or(file.cors_origins),
@@ -356,6 +371,21 @@ fn network(text: &str) -> Result<IpNet> {
         .context("this must be a network like 127.0.0.0/8 or fd00::/8")
 }
 
+/// A name and the address to take for it.
+fn resolve(text: &str) -> Result<(String, IpAddr)> {
+    let (host, address) = text
+        .split_once('=')
+        .context("this must be like fcm.googleapis.com=127.0.0.1")?;
+    let Ok(Host::Domain(name)) = Host::parse(host) else {
+        bail!("`{host}` is not a host name (without port): addresses are not looked up");
+    };
+    let address = address
+        .trim_matches(['[', ']'])
+        .parse()
+        .with_context(|| format!("`{address}` is not an address (without port)"))?;
+    Ok((name, address))
+}
+
 fn origin(text: &str) -> Result<PageOrigin> {
     PageOrigin::parse(text).context("this must be an origin like https://example.org, without path")
 }
@@ -414,11 +444,32 @@ mod tests {
             ),
             ("trusted_proxies = ['127.0.0.1']", "trusted_proxies"),
             ("trusted_proxies = ['proxy.example/8']", "trusted_proxies"),
+            ("[push]\nresolve = ['fcm.googleapis.com']", "push.resolve"),
+            (
+                "[push]\nresolve = ['fcm.googleapis.com:1=127.0.0.1']",
+                "push.resolve",
+            ),
+            (
+                "[push]\nresolve = ['a.example=127.0.0.1:9001']",
+                "push.resolve",
+            ),
+            ("[push]\nresolve = ['127.0.0.1=::1']", "push.resolve"),
             ("[push]\nhosts = ['https://push.example.org']", "push.hosts"),
         ] {
             let error = merged(SettingsArgs::default(), toml).unwrap_err();
             assert!(error.to_string().contains(name), "{toml}: {error:#}");
         }
+    }
+
+    #[test]
+    fn names_lead_where_the_setting_says() {
+        let toml = "[push]\nresolve = ['Push.Example=127.0.0.1', 'push.example=[::1]']";
+        let settings = merged(SettingsArgs::default(), toml).unwrap();
+        let expected = ["127.0.0.1", "::1"].map(|text| {
+            let address: IpAddr = text.parse().unwrap();
+            ("push.example".to_owned(), address)
+        });
+        assert_eq!(settings.push.resolve, expected);
     }
 
     #[test]

@@ -23,10 +23,26 @@ pub trait Resolver: Send + Sync {
 /// The machine's resolver (`getaddrinfo`): it respects the hosts file as operators expect.
 #[derive(Debug, Default)]
 pub struct SystemResolver {
+    fixed: HashMap<String, Vec<IpAddr>>,
     known: Mutex<HashMap<String, (Instant, Vec<IpAddr>)>>,
 }
 
 impl SystemResolver {
+    /// A resolver that takes these addresses for these names, and asks the machine for all others.
+    /// A name may be there several times, with an address each.
+    ///
+    /// Names as a parsed URL has them: lower case, without final dot.
+    pub fn with_fixed(fixed: impl IntoIterator<Item = (String, IpAddr)>) -> Self {
+        let mut by_name: HashMap<_, Vec<_>> = HashMap::new();
+        for (name, address) in fixed {
+            by_name.entry(name).or_default().push(address);
+        }
+        Self {
+            fixed: by_name,
+            ..Self::default()
+        }
+    }
+
     fn known(&self, host: &str) -> Option<Vec<IpAddr>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known
@@ -47,6 +63,9 @@ impl SystemResolver {
 #[async_trait]
 impl Resolver for SystemResolver {
     async fn resolve(&self, host: &str) -> std::io::Result<Vec<IpAddr>> {
+        if let Some(fixed) = self.fixed.get(host) {
+            return Ok(fixed.clone());
+        }
         if let Some(known) = self.known(host) {
             return Ok(known);
         }
@@ -56,5 +75,21 @@ impl Resolver for SystemResolver {
             .collect();
         self.remember(host, &found);
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_fixed_name_leads_to_its_addresses_and_others_where_they_did() {
+        let [first, second] = ["127.0.0.2", "::1"].map(|text| text.parse::<IpAddr>().unwrap());
+        let name = "fcm.googleapis.com";
+        let fixed = [(name.to_owned(), first), (name.to_owned(), second)];
+        let resolver = SystemResolver::with_fixed(fixed);
+        assert_eq!(resolver.resolve(name).await.unwrap(), [first, second]);
+        let found = resolver.resolve("localhost").await.unwrap();
+        assert!(!found.is_empty() && found.iter().all(IpAddr::is_loopback));
     }
 }

@@ -22,6 +22,9 @@ use crate::virtual_agents::{Batch, KeyDerivationError};
 /// How many may be made at once.
 const MAX_COUNT: u32 = 1_000_000;
 
+/// How many names of services are read.
+const MAX_NAMES: usize = 256;
+
 /// How many lines are made before others get their turn: a line is some 20 µs of derivation.
 const LINES_AT_ONCE: usize = 64;
 
@@ -33,7 +36,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     let query = Query::parse(
         query.as_deref(),
-        &["count", "applicationServerKey", "scheme"],
+        &["count", "applicationServerKey", "scheme", "service"],
     )?;
     let count = query
         .get("count")
@@ -47,12 +50,20 @@ pub(crate) async fn create(
         .map(VapidPublicKey::parse)
         .transpose()
         .map_err(|error| Problem::bad_request(format!("applicationServerKey: {error}")))?;
-    let listener = listener(&service, connection.listener, query.get("scheme"))?;
+    let listeners = match (query.get("service"), query.get("scheme")) {
+        (Some(_), Some(_)) => {
+            return Err(Problem::bad_request(
+                "a service has a scheme: leave out scheme or service",
+            ));
+        }
+        (Some(names), None) => services(&service, names)?,
+        (None, scheme) => vec![listener(&service, connection.listener, scheme)?],
+    };
     let batch = service
         .virtual_agents
-        .create(count, key)
+        .create(count, key, &listeners)
         .map_err(|error| Problem::new(StatusCode::CONFLICT, error.to_string()))?;
-    let body = Body::from_stream(lines(service, batch, listener));
+    let body = Body::from_stream(lines(service, batch));
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
 
@@ -105,6 +116,24 @@ fn listener(
     Ok(listener)
 }
 
+/// The listeners that a list of names means, each as often as it is named: who names one twice
+/// has twice as many subscriptions there.
+fn services(service: &PushService, names: &str) -> Result<Vec<Listener>, Problem> {
+    let mut listeners = Vec::new();
+    for name in names.split(',').take(MAX_NAMES) {
+        let before = listeners.len();
+        let called = service.services().filter(|(_, site)| site.is_called(name));
+        listeners.extend(called.map(|(listener, _)| listener));
+        if listeners.len() == before {
+            return Err(Problem::bad_request(format!(
+                "no service is called {name}: GET /sandbox/services lists them (start the sandbox \
+                 with --service {name}=127.0.0.1:0 to have one)"
+            )));
+        }
+    }
+    Ok(listeners)
+}
+
 /// What `PushSubscription.toJSON()` gives in a browser.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -123,7 +152,6 @@ struct Keys {
 fn lines(
     service: Arc<PushService>,
     batch: Arc<Batch>,
-    listener: Listener,
 ) -> impl stream::Stream<Item = Result<Bytes, LineError>> {
     let indices = batch.indices();
     stream::try_unfold(
@@ -131,7 +159,7 @@ fn lines(
         move |(service, batch, mut indices)| async move {
             let mut text = Vec::new();
             for index in indices.by_ref().take(LINES_AT_ONCE) {
-                let line = subscription(&service, &batch, listener, index)?;
+                let line = subscription(&service, &batch, index)?;
                 serde_json::to_writer(&mut text, &line)?;
                 text.push(b'\n');
             }
@@ -144,13 +172,12 @@ fn lines(
 fn subscription(
     service: &PushService,
     batch: &Batch,
-    listener: Listener,
     index: u32,
 ) -> Result<Subscription, KeyDerivationError> {
     let keys = service.virtual_agents.keys(index)?;
     let token = service.virtual_agents.token(index).encode();
     Ok(Subscription {
-        endpoint: service.endpoint(listener, batch.is_restricted(), &token),
+        endpoint: service.endpoint(batch.listener(index), batch.is_restricted(), &token),
         expiration_time: None,
         keys: Keys {
             p256dh: keys.public_key().to_base64url(),

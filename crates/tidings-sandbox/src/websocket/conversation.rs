@@ -1,15 +1,18 @@
 //! What user agents say, without a socket: for the fuzz target.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tidings_webpush::SystemRandomness;
+use url::Host;
 
 use super::frame::FromUserAgent;
 use super::{End, Session};
 use crate::connections::Listener;
 use crate::options::SandboxOptions;
-use crate::service::{Origins, PushService};
+use crate::personality::Personality;
+use crate::service::{PushService, Site, Sites};
 use crate::token::Token;
 use crate::user_agents::{Channel, Keep, Letter};
 
@@ -30,11 +33,19 @@ impl Conversation {
     pub fn of(text: &str) -> Self {
         const NOW: SystemTime = SystemTime::UNIX_EPOCH;
         let options = SandboxOptions::new(Arc::new(|| NOW), Arc::new(SystemRandomness));
-        let origins = Origins {
-            http: Some("http://127.0.0.1:8031".to_owned()),
+        let address = SocketAddr::from(([127, 0, 0, 1], 8031));
+        let site = Site::new(
+            Personality::Mozilla,
+            Host::Ipv4(Ipv4Addr::LOCALHOST),
+            address,
+            format!("http://{address}"),
+        );
+        let sites = Sites {
+            http: Some(site),
             https: None,
+            services: Vec::new(),
         };
-        let service = PushService::new(&options, origins);
+        let service = PushService::new(&options, sites);
         let user_agent = service.user_agents.greet(None, &SystemRandomness);
         let line = user_agent.connect();
         let session = Session {

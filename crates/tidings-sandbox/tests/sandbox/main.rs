@@ -11,6 +11,7 @@ mod behaviour;
 mod control;
 mod personalities;
 mod requests;
+mod services;
 mod support;
 mod tls;
 mod user_agents;

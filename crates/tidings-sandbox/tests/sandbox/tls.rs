@@ -37,6 +37,22 @@ async fn try_connect(
     name: &str,
     ca_pem: &str,
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    connect_at(
+        sandbox.https_url().unwrap(),
+        name,
+        ca_pem,
+        &[b"h2", b"http/1.1"],
+    )
+    .await
+}
+
+/// Connects to the port of an origin, on this machine whatever its host.
+pub(crate) async fn connect_at(
+    origin: &str,
+    name: &str,
+    ca_pem: &str,
+    protocols: &[&[u8]],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_slice(ca_pem.as_bytes()).unwrap())
@@ -47,15 +63,8 @@ async fn try_connect(
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let port = sandbox
-        .https_url()
-        .unwrap()
-        .rsplit(':')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    let port = origin.rsplit(':').next().unwrap().parse().unwrap();
     let tcp = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port)))
         .await
         .unwrap();

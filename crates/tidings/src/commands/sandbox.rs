@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use tidings_core::clock::{Clock as _, SystemClock};
-use tidings_sandbox::{AlpnOffer, CaOutput, Sandbox, SandboxOptions};
+use tidings_sandbox::{AlpnOffer, CaOutput, RunningSandbox, Sandbox, SandboxOptions};
 use tidings_webpush::SystemRandomness;
 
 use crate::cli::SandboxArgs;
@@ -17,9 +17,15 @@ pub(super) async fn run(args: SandboxArgs) -> Result<()> {
     } else {
         AlpnOffer::default()
     };
+    let has_tls = args.listen_tls.is_some() || !args.services.is_empty();
+    ensure!(
+        has_tls || (args.ca_file.is_none() && !args.http1_only),
+        "--ca-file and --http1-only are about TLS: give --listen-tls or --service as well"
+    );
     let sandbox = Sandbox::start(SandboxOptions {
         http: Some(args.listen),
         https: args.listen_tls,
+        services: args.services,
         public_host: args.public_host,
         alpn,
         personality: args.personality,
@@ -35,9 +41,30 @@ pub(super) async fn run(args: SandboxArgs) -> Result<()> {
     {
         tracing::info!("listening on {url}");
     }
+    tell_of_services(&sandbox);
     stop.cancelled().await;
     sandbox.shutdown().await;
     Ok(())
+}
+
+/// What a server must be told to take the played services for the real ones.
+fn tell_of_services(sandbox: &RunningSandbox) {
+    let urls = sandbox.service_urls();
+    if urls.is_empty() {
+        return;
+    }
+    for url in urls {
+        tracing::info!("playing {url}");
+    }
+    let environment = sandbox.server_environment();
+    let environment: Vec<_> = environment
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    tracing::info!(
+        "for `tidings serve`: {} TIDINGS_PUSH_EXTRA_CA=<the file of --ca-file>",
+        environment.join(" ")
+    );
 }
 
 /// The sandbox's defaults with the machine's clock and randomness.

@@ -47,6 +47,7 @@ pub(super) struct PushTable {
     pub(super) allow_networks: Option<Vec<String>>,
     pub(super) allow_insecure: Option<bool>,
     pub(super) extra_ca: Option<PathBuf>,
+    pub(super) resolve: Option<Vec<String>>,
 }
 
 impl SettingsFile {

@@ -1,5 +1,6 @@
 //! `tidings sandbox`, the push service of these tests, and what it is told over its controls.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -87,7 +88,30 @@ impl Sandbox {
         let path = format!(
             "/sandbox/subscriptions?count={count}&scheme={scheme}&applicationServerKey={vapid_key}"
         );
-        let answer = self.control.ask(Method::POST, &path, None).await?;
+        self.subscribe(&path).await
+    }
+
+    /// New virtual user agents' subscriptions at the push services that it plays besides.
+    pub(crate) async fn subscriptions_at(
+        &self,
+        count: usize,
+        services: &str,
+        vapid_key: &str,
+    ) -> Result<Vec<Subscription>> {
+        let path = format!(
+            "/sandbox/subscriptions?count={count}&service={services}&applicationServerKey={vapid_key}"
+        );
+        self.subscribe(&path).await
+    }
+
+    /// What a server must be told to take these push services for the real ones.
+    pub(crate) async fn server_settings(&self) -> Result<BTreeMap<String, String>> {
+        let settings = self.control.get("/sandbox/services").await?["settings"].take();
+        serde_json::from_value(settings).context("settings")
+    }
+
+    async fn subscribe(&self, path: &str) -> Result<Vec<Subscription>> {
+        let answer = self.control.ask(Method::POST, path, None).await?;
         let lines = String::from_utf8_lossy(answer.body());
         lines
             .lines()

@@ -26,7 +26,7 @@ pub(crate) const AT_ONCE: usize = 32;
 /// The settings of a server, by which it can be started again and again.
 pub(crate) struct Settings {
     folder: PathBuf,
-    environment: Vec<(&'static str, OsString)>,
+    environment: Vec<(OsString, OsString)>,
 }
 
 /// A running server.
@@ -56,7 +56,8 @@ impl Settings {
     }
 
     pub(crate) fn set(mut self, name: &'static str, value: impl AsRef<OsStr>) -> Self {
-        self.environment.push((name, value.as_ref().to_owned()));
+        self.environment
+            .push((name.into(), value.as_ref().to_owned()));
         self
     }
 
@@ -75,6 +76,14 @@ impl Settings {
     pub(crate) fn allow_insecure_loopback(self) -> Self {
         self.allow_loopback()
             .set("TIDINGS_PUSH_ALLOW_INSECURE", "true")
+    }
+
+    /// Has the server take the push services that the sandbox plays for the real ones.
+    pub(crate) async fn believe(mut self, sandbox: &Sandbox) -> Result<Self> {
+        for (name, value) in sandbox.server_settings().await? {
+            self.environment.push((name.into(), value.into()));
+        }
+        Ok(self.set("TIDINGS_PUSH_EXTRA_CA", sandbox.ca_file()))
     }
 
     pub(crate) fn data_folder(&self) -> PathBuf {

@@ -145,6 +145,62 @@ fn tls_connections(stats: &Value) -> usize {
     connections.into_iter().flatten().filter(over_tls).count()
 }
 
+const SERVICES: [&str; 4] = ["fcm", "mozilla", "apple", "wns"];
+
+#[tokio::test]
+async fn played_push_services_are_taken_for_the_real_ones() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let services = SERVICES.map(|name| format!("{name}=127.0.0.1:0"));
+    let arguments: Vec<_> = services
+        .iter()
+        .flat_map(|text| ["--service", text])
+        .collect();
+    let sandbox = Sandbox::start_with(&arguments).await?;
+    let settings = Settings::below(folder.path())
+        .set("TIDINGS_CONTACT", "mailto:ops@example.org")
+        .believe(&sandbox)
+        .await?;
+    let tidings = Tidings::start(&settings).await?;
+    let key = tidings.vapid_key().await?;
+    let subscriptions = sandbox.subscriptions_at(8, "all", &key).await?;
+    let registered = tidings.register_all(&subscriptions).await?;
+    let mut seen = Vec::new();
+    for one in registered.iter().take(SERVICES.len()) {
+        let path = format!("/v1/subscriptions/{}", one.id);
+        seen.push(tidings.api().get(&path).await?["push_service"].take());
+    }
+    assert_eq!(seen, SERVICES);
+    let message = tidings.notify_all("For everybody").await?;
+    let counts = tidings.wait_until_done(&message).await?;
+    assert_eq!(counts, Counts::new(&[("accepted", 8)]));
+    assert_eq!(sandbox.stats().await?["decrypted"], 8);
+    tidings.stop().await?;
+    sandbox.end();
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_address_that_the_operator_chose_must_be_allowed_all_the_same() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let sandbox = Sandbox::start_with(&["--service", "fcm=127.0.0.1:0"]).await?;
+    let settings = Settings::below(folder.path())
+        .believe(&sandbox)
+        .await?
+        .set("TIDINGS_PUSH_ALLOW_NETWORKS", "10.0.0.0/8");
+    let tidings = Tidings::start(&settings).await?;
+    let key = tidings.vapid_key().await?;
+    let subscriptions = sandbox.subscriptions_at(1, "fcm", &key).await?;
+    tidings.register_all(&subscriptions).await?;
+    let message = tidings.notify_all("For you").await?;
+    tidings
+        .wait_for_counts(&message, &Counts::new(&[("retrying", 1)]))
+        .await?;
+    assert_eq!(tls_connections(&sandbox.stats().await?), 0);
+    tidings.stop().await?;
+    sandbox.end();
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_redirect_is_not_followed() -> Result<()> {
     let folder = tempfile::tempdir()?;
