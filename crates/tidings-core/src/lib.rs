@@ -16,6 +16,7 @@ pub mod id;
 pub mod mac;
 pub mod message;
 pub mod metrics;
+pub mod pruning;
 pub mod queue;
 pub mod receipt;
 pub mod sealing;

@@ -11,11 +11,13 @@ mod subscriptions;
 
 use crate::sealing::SealingError;
 pub use crate::store::api_tokens::{ApiTokenStore, ApiTokenUse, NewApiToken};
-pub use crate::store::batches::{BatchStore, Claim, DueGroup, LoadedMember, PassEnd, SendTarget};
+pub use crate::store::batches::{
+    BatchStore, Claim, DueGroup, LoadedMember, PassEnd, Recorded, SendTarget, SuspectedWave,
+};
 pub use crate::store::messages::{
     Accepted, AudienceMember, IdempotencyKey, MessageStore, PlannedStep, ReceiptStore,
 };
-pub use crate::store::setup::{NewVapidKey, SetupStore, Swept, VapidKeyStore};
+pub use crate::store::setup::{NewVapidKey, SetupStore, Sweep, Swept, VapidKeyStore};
 pub use crate::store::subscriptions::{
     Changed, NewSubscription, Registration, SubscriptionChange, SubscriptionFilter,
     SubscriptionStore,

@@ -10,6 +10,7 @@ pub(crate) mod leases;
 pub(crate) mod loading;
 pub(crate) mod messages;
 pub(crate) mod planning;
+pub(crate) mod pruning;
 pub(crate) mod random_operations;
 pub(crate) mod receipts;
 pub(crate) mod recording;

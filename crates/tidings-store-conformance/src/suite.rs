@@ -204,6 +204,27 @@ macro_rules! with_every_case {
                 concurrent_records_lose_and_double_nothing
                 other_batches_are_not_touched
             }
+            pruning {
+                in_a_wave_who_is_gone_is_suspect
+                a_suspect_is_sent_nothing
+                too_few_are_no_wave
+                a_small_part_of_the_answers_is_no_wave
+                tombstones_from_right_before_a_wave_become_suspect
+                many_tombstones_become_suspect_bit_by_bit
+                what_a_subscriber_ended_is_no_tombstone_of_a_wave
+                what_is_usual_is_no_wave
+                what_tells_nothing_hides_no_wave
+                a_refusal_by_the_push_service_is_an_answer
+                a_wave_is_over_after_a_quiet_hour
+                each_push_service_has_its_own_waves
+                each_application_has_its_own_waves
+                answers_are_counted_over_a_restart
+                an_outcome_recorded_twice_is_one_answer
+                time_confirms_a_suspect
+                who_is_shown_again_is_suspect_no_more
+                sending_goes_on_in_a_wave
+                old_counts_of_answers_are_forgotten
+            }
             finishing {
                 the_last_outcome_ends_batch_and_message
                 the_last_batch_ends_the_message

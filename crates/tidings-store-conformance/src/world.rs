@@ -12,7 +12,7 @@ use tidings_core::delivery::{Outcome, OutcomeKind};
 use tidings_core::id::{MessageId, SubscriptionId, VapidKeyId};
 use tidings_core::message::{Audience, MessageCounts, MessageRecord, NewMessage};
 use tidings_core::store::{
-    Accepted, Claim, LoadedMember, NewSubscription, PlannedStep, Registration, Store,
+    Accepted, Claim, LoadedMember, NewSubscription, PlannedStep, Registration, Store, Sweep,
 };
 use tidings_core::subscription::{PushServiceGroup, SubscriptionRecord, SubscriptionState};
 use tidings_core::vapid_key::VapidKeyState;
@@ -181,6 +181,18 @@ impl<H: Harness> World<H> {
         created.collect()
     }
 
+    /// Forgets tombstones that ended before this instant, and nothing else.
+    pub(crate) fn tombstones_before(&self, before: Timestamp) -> Sweep {
+        let never = Timestamp::from_millis(0);
+        Sweep {
+            now: self.now(),
+            tombstones_before: before,
+            idempotency_keys_before: never,
+            suspects_before: never,
+            answers_before: never,
+        }
+    }
+
     pub(crate) async fn subscription(&self, id: SubscriptionId) -> SubscriptionRecord {
         let found = self
             .store()
@@ -278,6 +290,13 @@ impl<H: Harness> World<H> {
         self.store().claim_due(self.a_claim(limit)).await.unwrap()
     }
 
+    /// Like [`Self::sending`], for many.
+    pub(crate) async fn sending_at_once(&self, count: usize) -> Sending {
+        let mut subscribers = self.subscribe_at_once(count).await;
+        subscribers.sort_by_key(|subscriber| subscriber.seq);
+        self.sending_to(subscribers, range_of).await
+    }
+
     /// A broadcast to `count` new subscriptions whose one batch is claimed.
     pub(crate) async fn sending(&self, count: usize) -> Sending {
         self.sending_as(count, range_of).await
@@ -289,6 +308,14 @@ impl<H: Harness> World<H> {
         select: impl Fn(&[Seq]) -> Selection,
     ) -> Sending {
         let subscribers = self.subscribe_many(count).await;
+        self.sending_to(subscribers, select).await
+    }
+
+    async fn sending_to(
+        &self,
+        subscribers: Vec<SubscriptionRecord>,
+        select: impl Fn(&[Seq]) -> Selection,
+    ) -> Sending {
         let message = self.accept(Audience::All).await.id;
         self.cut(message, vec![self.batch(select(&seqs(&subscribers)))])
             .await;

@@ -12,14 +12,15 @@ use tidings_core::clock::Timestamp;
 use tidings_core::delivery::Outcome;
 use tidings_core::id::{MessageId, SubscriptionId, VapidKeyId};
 use tidings_core::store::{
-    BatchStore, Claim, DueGroup, LoadedMember, PassEnd, SendTarget, StoreError,
+    BatchStore, Claim, DueGroup, LoadedMember, PassEnd, Recorded, SendTarget, StoreError,
+    SuspectedWave,
 };
 use tidings_core::subscription::PushServiceGroup;
 
 use crate::database::refused;
 use crate::subscriptions::{open_capability, read_encoding};
 use crate::writer::Queue;
-use crate::{Seals, SqliteStore, outcomes, plans};
+use crate::{Seals, SqliteStore, outcomes, plans, pruning};
 
 #[async_trait]
 impl BatchStore for SqliteStore {
@@ -58,12 +59,17 @@ impl BatchStore for SqliteStore {
         lease: &Lease,
         outcomes: Vec<Outcome>,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Recorded, StoreError> {
         let lease = lease.clone();
         self.write(Queue::Record, move |connection, _| {
             outcomes::record(connection, &lease, &outcomes, now)
         })
         .await
+    }
+
+    async fn suspected_waves(&self) -> Result<Vec<SuspectedWave>, StoreError> {
+        self.read(|connection, _| pruning::suspected_waves(connection))
+            .await
     }
 
     async fn finish_pass(

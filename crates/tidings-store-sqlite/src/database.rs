@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0002_add_api_tokens.sql"),
     include_str!("../migrations/0003_count_subscriptions_by_user.sql"),
     include_str!("../migrations/0004_claim_by_application.sql"),
+    include_str!("../migrations/0005_suspend_tombstones.sql"),
 ];
 
 /// Why the database could not be opened.

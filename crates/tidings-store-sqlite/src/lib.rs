@@ -7,10 +7,12 @@
 mod api_tokens;
 mod batches;
 mod database;
+mod housekeeping;
 mod maintenance;
 mod messages;
 mod outcomes;
 mod plans;
+mod pruning;
 mod readers;
 mod receipts;
 mod sealed_columns;

@@ -7,33 +7,42 @@ use tidings_core::batch::{BatchId, Bitmap, Lease, Position};
 use tidings_core::clock::Timestamp;
 use tidings_core::delivery::{Outcome, OutcomeKind};
 use tidings_core::id::SubscriptionId;
-use tidings_core::store::StoreError;
+use tidings_core::store::{Recorded, StoreError};
 
 use crate::database::refused;
+use crate::pruning::Guarded;
 
 pub(crate) fn record(
     connection: &Connection,
     lease: &Lease,
     outcomes: &[Outcome],
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Recorded, StoreError> {
     let mut batch = Recording::of(connection, lease)?;
     for outcome in outcomes {
         batch.take(connection, outcome, now)?;
     }
-    batch.store(connection, lease)
+    let suspected = batch
+        .guarded
+        .record(connection, batch.answers, &batch.gone, now)?;
+    batch.store(connection, lease)?;
+    Ok(Recorded { suspected })
 }
 
 /// A claimed batch while outcomes are added to it.
 struct Recording {
     id: BatchId,
-    application: ApplicationId,
+    guarded: Guarded,
     settled: Bitmap,
     /// Who of a range is a member; everybody in a list is one.
     members: Option<Bitmap>,
     retrying: HashSet<Position>,
     was_retrying: usize,
     newly: NewlySettled,
+    /// How many answers that tell whether a subscription is alive came newly.
+    answers: u64,
+    /// The subscriptions that are gone newly.
+    gone: Vec<SubscriptionId>,
 }
 
 /// How many bits were set newly, by what for.
@@ -65,7 +74,7 @@ impl Recording {
     fn of(connection: &Connection, lease: &Lease) -> Result<Self, StoreError> {
         let sql = "-- record
             SELECT application_id, span, settled, retrying,
-                   CASE WHEN first_seq IS NULL THEN NULL ELSE members END
+                   CASE WHEN first_seq IS NULL THEN NULL ELSE members END, push_service
             FROM batches
             WHERE id = ?1 AND lease_token = ?2";
         let mut statement = connection.prepare_cached(sql).map_err(refused)?;
@@ -85,7 +94,10 @@ impl Recording {
         };
         Ok(Self {
             id: lease.batch,
-            application: ApplicationId::from_i64(application),
+            guarded: Guarded {
+                application: ApplicationId::from_i64(application),
+                push_service: row.get(5).map_err(refused)?,
+            },
             settled: Bitmap::from_octets(settled, span)
                 .ok_or(StoreError::Unreadable("batches.settled"))?,
             members: members
@@ -95,6 +107,8 @@ impl Recording {
             was_retrying: retrying.len(),
             retrying,
             newly: NewlySettled::default(),
+            answers: 0,
+            gone: Vec::new(),
         })
     }
 
@@ -125,13 +139,12 @@ impl Recording {
             return Ok(());
         }
         self.newly.count(outcome.kind);
+        self.answers += u64::from(tells_of_life(outcome));
         let was_retrying = self.retrying.remove(&position);
         match outcome.kind {
             OutcomeKind::Gone => {
                 keep_row(connection, self.id, outcome, None, now)?;
-                if let Some(subscription) = outcome.subscription {
-                    bury(connection, self.application, subscription, now)?;
-                }
+                self.gone.extend(outcome.subscription);
             }
             OutcomeKind::Refused | OutcomeKind::Expired => {
                 keep_row(connection, self.id, outcome, None, now)?;
@@ -234,20 +247,16 @@ fn drop_row(connection: &Connection, batch: BatchId, position: Position) -> Resu
         .map_err(refused)
 }
 
-/// The push service says that the subscription is gone: it becomes a tombstone.
-fn bury(
-    connection: &Connection,
-    app: ApplicationId,
-    id: SubscriptionId,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let sql = "-- record
-        UPDATE subscriptions
-        SET state = 'gone', ended_at = ?3
-        WHERE id = ?1 AND application_id = ?2 AND state IN ('active', 'suspect')";
-    connection
-        .prepare_cached(sql)
-        .and_then(|mut statement| statement.execute((id.as_bytes(), app.as_i64(), now.as_millis())))
-        .map(drop)
-        .map_err(refused)
+/// Whether a push service answered something that it says only of a subscription it knows, or that
+/// it knows of none.
+fn tells_of_life(outcome: &Outcome) -> bool {
+    match outcome.kind {
+        OutcomeKind::Accepted => true,
+        OutcomeKind::Gone => outcome.subscription.is_some(),
+        OutcomeKind::Refused => {
+            let answer = outcome.last_answer.as_ref();
+            answer.is_some_and(|answer| answer.status.is_some())
+        }
+        _ => false,
+    }
 }

@@ -1,16 +1,15 @@
-//! Applications, secrets, housekeeping.
+//! Applications, secrets.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _};
 use tidings_core::application::{ApplicationId, ApplicationName};
-use tidings_core::clock::Timestamp;
 use tidings_core::mac::MacSecrets;
-use tidings_core::store::{SetupStore, StoreError, Swept};
+use tidings_core::store::{SetupStore, StoreError, Sweep, Swept};
 
 use crate::database::refused;
 use crate::sealed_columns::SECRETS;
 use crate::writer::Queue;
-use crate::{Seals, SqliteStore};
+use crate::{Seals, SqliteStore, housekeeping};
 
 #[async_trait]
 impl SetupStore for SqliteStore {
@@ -34,23 +33,22 @@ impl SetupStore for SqliteStore {
         .await
     }
 
-    async fn sweep(
-        &self,
-        tombstones_before: Timestamp,
-        idempotency_before: Timestamp,
-    ) -> Result<Swept, StoreError> {
+    async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
         let mut swept = Swept::default();
         loop {
-            let (tombstones, idempotency_keys) = self
+            let step = self
                 .write(Queue::Bulk, move |connection, _| {
-                    sweep(connection, tombstones_before, idempotency_before)
+                    housekeeping::sweep(connection, sweep)
                 })
                 .await?;
-            swept.tombstones += tombstones;
-            swept.idempotency_keys += idempotency_keys;
-            if tombstones + idempotency_keys == 0 {
+            if step == Swept::default() {
                 return Ok(swept);
             }
+            swept.tombstones += step.tombstones;
+            swept.idempotency_keys += step.idempotency_keys;
+            swept.suspected += step.suspected;
+            swept.confirmed += step.confirmed;
+            swept.answers += step.answers;
         }
     }
 
@@ -117,41 +115,4 @@ fn secret(
         )
         .map_err(refused)?;
     Ok(made)
-}
-
-/// Rows that one transaction of [`SetupStore::sweep`] deletes of each kind.
-const SWEPT_AT_ONCE: i64 = 500;
-
-fn sweep(
-    connection: &Connection,
-    tombstones_before: Timestamp,
-    idempotency_before: Timestamp,
-) -> Result<(u64, u64), StoreError> {
-    // Index: subscriptions_tombstones.
-    let sql = "-- sweep
-        DELETE FROM subscriptions
-        WHERE rowid IN (
-            SELECT rowid FROM subscriptions
-            WHERE ended_at IS NOT NULL AND ended_at < ?1
-            LIMIT ?2
-        )";
-    let tombstones = connection
-        .prepare_cached(sql)
-        .and_then(|mut statement| statement.execute((tombstones_before.as_millis(), SWEPT_AT_ONCE)))
-        .map_err(refused)?;
-    // Index: idempotency_keys_by_age.
-    let sql = "-- sweep
-        DELETE FROM idempotency_keys
-        WHERE (application_id, key) IN (
-            SELECT application_id, key FROM idempotency_keys
-            WHERE created_at < ?1
-            LIMIT ?2
-        )";
-    let keys = connection
-        .prepare_cached(sql)
-        .and_then(|mut statement| {
-            statement.execute((idempotency_before.as_millis(), SWEPT_AT_ONCE))
-        })
-        .map_err(refused)?;
-    Ok((tombstones as u64, keys as u64))
 }

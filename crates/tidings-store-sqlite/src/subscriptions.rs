@@ -207,6 +207,7 @@ fn see_again(
         UPDATE subscriptions
         SET state = 'active',
             ended_at = NULL,
+            suspected_at = NULL,
             last_seen_at = ?2,
             encoding = coalesce(?3, encoding),
             vapid_key_id = coalesce(
@@ -424,6 +425,7 @@ fn end(
     let sql = "-- end_subscription
         UPDATE subscriptions
         SET state = 'ended',
+            suspected_at = NULL,
             ended_at = CASE WHEN state = 'ended' THEN ended_at ELSE ?3 END
         WHERE id = ?1 AND application_id = ?2";
     connection

@@ -13,7 +13,7 @@ use tidings_core::application_server::{ApplicationServer, Parts};
 use tidings_core::clock::{Clock, SystemClock};
 use tidings_core::mac::{MacSecrets, Macs};
 use tidings_core::sealing::Sealer;
-use tidings_core::store::{SetupStore as _, Store};
+use tidings_core::store::{SetupStore as _, Store, Sweep};
 use tidings_delivery::engine::{self, Engine, PlannerWake, Policy};
 use tidings_delivery::queue::ChannelQueue;
 use tidings_delivery::transport::{Limits, PushTransport, SystemResolver, client_config};
@@ -26,12 +26,6 @@ use url::{Host, Url};
 
 use crate::data_directory::DataDirectory;
 use crate::settings::{PushSettings, Settings, UserSettings};
-
-/// Tombstones are kept for so long (`docs/api.md`).
-const TOMBSTONES_KEPT: Duration = Duration::from_hours(30 * 24);
-
-/// Idempotency keys are kept for so long (`docs/api.md`).
-const IDEMPOTENCY_KEPT: Duration = Duration::from_hours(24);
 
 /// How often what has been kept long enough is forgotten.
 const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
@@ -312,11 +306,7 @@ async fn sweep(
     stop: CancellationToken,
 ) {
     loop {
-        let now = clock.now();
-        match store
-            .sweep(now.minus(TOMBSTONES_KEPT), now.minus(IDEMPOTENCY_KEPT))
-            .await
-        {
+        match store.sweep(Sweep::at(clock.now())).await {
             Ok(swept) => tracing::debug!(?swept, "forgot what had been kept long enough"),
             Err(error) => tracing::error!(%error, "old rows could not be deleted"),
         }

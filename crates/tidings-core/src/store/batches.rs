@@ -66,6 +66,27 @@ pub struct SendTarget {
     pub vapid_key: VapidKeyId,
 }
 
+/// What recording led to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Recorded {
+    /// Subscriptions that became suspect: those recorded as gone in a wave, and tombstones from
+    /// right before it.
+    pub suspected: u32,
+}
+
+/// Suspect subscriptions of one application at one push service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SuspectedWave {
+    /// Whose they are.
+    pub application: ApplicationId,
+    /// The push service that said they are gone.
+    pub group: PushServiceGroup,
+    /// How many there are.
+    pub subscriptions: u64,
+    /// Since when the first of them is suspect.
+    pub since: Timestamp,
+}
+
 /// How a pass over a batch ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PassEnd {
@@ -103,14 +124,19 @@ pub trait BatchStore: Send + Sync {
     ) -> Result<Vec<LoadedMember>, StoreError>;
 
     /// Records outcomes: final ones once and for all (recording one again changes nothing),
-    /// others as the delivery's next attempt. Subscriptions that are gone become tombstones.
-    /// All or nothing; [`StoreError::LeaseLost`] without the right token.
+    /// others as the delivery's next attempt. Subscriptions that are gone become tombstones, or in a
+    /// wave suspect ([`crate::pruning`]). All or nothing; [`StoreError::LeaseLost`] without the right
+    /// token.
     async fn record(
         &self,
         lease: &Lease,
         outcomes: Vec<Outcome>,
         now: Timestamp,
-    ) -> Result<(), StoreError>;
+    ) -> Result<Recorded, StoreError>;
+
+    /// Where subscriptions are suspect: said to be gone in a wave, and waiting for an operator or for
+    /// time to confirm it.
+    async fn suspected_waves(&self) -> Result<Vec<SuspectedWave>, StoreError>;
 
     /// Ends a pass: the batch is done, or due again at its earliest next attempt. Members whose turn
     /// it was and who were not recorded in this pass are due at `resume_at`, without one at once.

@@ -1,6 +1,7 @@
 //! Applications, secrets, VAPID keys, housekeeping.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tidings_webpush::VapidKey;
@@ -9,6 +10,7 @@ use crate::application::{ApplicationId, ApplicationName};
 use crate::clock::Timestamp;
 use crate::id::VapidKeyId;
 use crate::mac::MacSecrets;
+use crate::pruning::{HISTORY, SLOT, SUSPECT_FOR};
 use crate::store::StoreError;
 use crate::vapid_key::{VapidKeyRecord, VapidKeyState};
 
@@ -21,16 +23,45 @@ pub trait SetupStore: Send + Sync {
     /// The keys of the keyed hashes. `made` are kept if there are none yet.
     async fn mac_secrets(&self, made: MacSecrets) -> Result<MacSecrets, StoreError>;
 
-    /// Forgets what has been kept long enough: tombstones that ended and idempotency keys that
-    /// were used before these instants.
-    async fn sweep(
-        &self,
-        tombstones_before: Timestamp,
-        idempotency_before: Timestamp,
-    ) -> Result<Swept, StoreError>;
+    /// Forgets what has been kept long enough, some rows at a time.
+    async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError>;
 
     /// Whether the database answers and can be written to.
     async fn check(&self) -> Result<(), StoreError>;
+}
+
+/// How long tombstones are kept (`docs/api.md`).
+const TOMBSTONES_KEPT: Duration = Duration::from_hours(30 * 24);
+
+/// How long idempotency keys are kept (`docs/api.md`).
+const IDEMPOTENCY_KEPT: Duration = Duration::from_hours(24);
+
+/// What has been kept long enough: all that is older than these instants.
+#[derive(Clone, Copy, Debug)]
+pub struct Sweep {
+    /// The present.
+    pub now: Timestamp,
+    /// Tombstones that ended before.
+    pub tombstones_before: Timestamp,
+    /// Idempotency keys that were used before.
+    pub idempotency_keys_before: Timestamp,
+    /// Suspects since before: nobody restored them, so they are gone and become tombstones.
+    pub suspects_before: Timestamp,
+    /// Counts of answers from before: too old for the pruning guard's history.
+    pub answers_before: Timestamp,
+}
+
+impl Sweep {
+    /// By the times that Tidings promises.
+    pub fn at(now: Timestamp) -> Self {
+        Self {
+            now,
+            tombstones_before: now.minus(TOMBSTONES_KEPT),
+            idempotency_keys_before: now.minus(IDEMPOTENCY_KEPT),
+            suspects_before: now.minus(SUSPECT_FOR),
+            answers_before: now.minus(HISTORY).minus(SLOT),
+        }
+    }
 }
 
 /// What was forgotten.
@@ -40,6 +71,12 @@ pub struct Swept {
     pub tombstones: u64,
     /// Idempotency keys.
     pub idempotency_keys: u64,
+    /// Tombstones from right before a wave that became suspect.
+    pub suspected: u64,
+    /// Suspect subscriptions that became tombstones.
+    pub confirmed: u64,
+    /// Counts of answers.
+    pub answers: u64,
 }
 
 /// A VAPID key to keep.

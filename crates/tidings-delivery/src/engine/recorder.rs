@@ -71,7 +71,7 @@ impl Recorder {
                     tries += 1;
                     tokio::time::sleep(PAUSE).await;
                 }
-                recorded => return recorded,
+                recorded => return recorded.map(drop),
             }
         }
     }

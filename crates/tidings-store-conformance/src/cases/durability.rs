@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use tidings_core::application::ApplicationId;
-use tidings_core::clock::Timestamp;
 use tidings_core::delivery::OutcomeKind;
 use tidings_core::mac::MacSecrets;
 use tidings_core::message::Audience;
@@ -257,7 +256,7 @@ pub(crate) async fn a_sweep_survives<H: Harness>(mut world: World<H>) {
     let later = world.wait(Duration::from_hours(1));
     world
         .store()
-        .sweep(later, Timestamp::from_millis(0))
+        .sweep(world.tombstones_before(later))
         .await
         .unwrap();
     world.harness.reopen().await;

@@ -3,7 +3,6 @@ use std::time::Duration;
 
 use tidings_core::application::ApplicationId;
 use tidings_core::batch::{Lane, Position, Selection};
-use tidings_core::clock::Timestamp;
 use tidings_core::delivery::OutcomeKind;
 use tidings_core::message::Audience;
 use tidings_core::store::{Claim, LoadedMember, NewSubscription, SubscriptionChange};
@@ -182,7 +181,7 @@ pub(crate) async fn a_forgotten_member_has_no_target<H: Harness>(world: World<H>
     let later = world.wait(Duration::from_hours(1));
     world
         .store()
-        .sweep(later, Timestamp::from_millis(0))
+        .sweep(world.tombstones_before(later))
         .await
         .unwrap();
     assert_eq!(targets(&world.load(&sending.batch).await), [false, true]);

@@ -277,14 +277,17 @@ pub(crate) async fn gone_tombstones_are_forgotten_too<H: Harness>(world: World<H
     world
         .record(&sending, vec![sending.outcome(0, OutcomeKind::Gone)])
         .await;
-    let long_ago = Timestamp::from_millis(0);
-    let kept = world.store().sweep(world.now(), long_ago).await.unwrap();
+    let kept = world
+        .store()
+        .sweep(world.tombstones_before(world.now()))
+        .await
+        .unwrap();
     assert_eq!(kept.tombstones, 0);
     let later = world.wait(Duration::from_millis(1));
     assert_eq!(
         world
             .store()
-            .sweep(later, long_ago)
+            .sweep(world.tombstones_before(later))
             .await
             .unwrap()
             .tombstones,

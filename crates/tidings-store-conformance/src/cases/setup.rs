@@ -4,7 +4,7 @@ use tidings_core::application::{ApplicationId, ApplicationName};
 use tidings_core::clock::Timestamp;
 use tidings_core::mac::MacSecrets;
 use tidings_core::message::Audience;
-use tidings_core::store::{Accepted, IdempotencyKey, Registration, Swept};
+use tidings_core::store::{Accepted, IdempotencyKey, Registration, Sweep, Swept};
 use tidings_webpush::SystemRandomness;
 
 use crate::harness::Harness;
@@ -55,7 +55,7 @@ pub(crate) async fn old_tombstones_are_forgotten<H: Harness>(world: World<H>) {
 
     let swept = world
         .store()
-        .sweep(between, BEFORE_EVERYTHING)
+        .sweep(world.tombstones_before(between))
         .await
         .unwrap();
 
@@ -63,7 +63,7 @@ pub(crate) async fn old_tombstones_are_forgotten<H: Harness>(world: World<H>) {
         swept,
         Swept {
             tombstones: 1,
-            idempotency_keys: 0
+            ..Swept::default()
         }
     );
     let mut left = Vec::new();
@@ -99,7 +99,11 @@ pub(crate) async fn many_tombstones_are_forgotten_in_one_sweep<H: Harness>(world
     assert!(at_once(ended).await.into_iter().all(|ended| ended));
 
     let later = world.wait(Duration::from_hours(1));
-    let swept = world.store().sweep(later, BEFORE_EVERYTHING).await.unwrap();
+    let swept = world
+        .store()
+        .sweep(world.tombstones_before(later))
+        .await
+        .unwrap();
 
     assert_eq!(swept.tombstones, 1_100);
 }
@@ -108,7 +112,11 @@ pub(crate) async fn a_forgotten_endpoint_may_come_with_other_keys<H: Harness>(wo
     let former = world.subscribe().await;
     world.end(&former).await;
     let later = world.wait(Duration::from_hours(1));
-    world.store().sweep(later, BEFORE_EVERYTHING).await.unwrap();
+    world
+        .store()
+        .sweep(world.tombstones_before(later))
+        .await
+        .unwrap();
 
     let mut subscription = world.entities.subscription();
     subscription.push_resource = former.subscription.push_resource;
@@ -130,15 +138,18 @@ pub(crate) async fn old_idempotency_keys_are_forgotten<H: Harness>(world: World<
 
     let swept = world
         .store()
-        .sweep(BEFORE_EVERYTHING, between)
+        .sweep(Sweep {
+            idempotency_keys_before: between,
+            ..world.tombstones_before(BEFORE_EVERYTHING)
+        })
         .await
         .unwrap();
 
     assert_eq!(
         swept,
         Swept {
-            tombstones: 0,
-            idempotency_keys: 1
+            idempotency_keys: 1,
+            ..Swept::default()
         }
     );
     assert!(matches!(accept(&world, &old).await, Accepted::New(_)));

@@ -229,7 +229,7 @@ pub(crate) async fn ending_again_does_not_renew_a_tombstone<H: Harness>(world: W
     world.end(&subscriber).await;
     let swept = world
         .store()
-        .sweep(after_the_first, world.now())
+        .sweep(world.tombstones_before(after_the_first))
         .await
         .unwrap();
     assert_eq!(swept.tombstones, 1);
