@@ -1,22 +1,28 @@
 //! The engine: a planner, a dispatcher, and a worker for each claimed batch.
 
 mod batch_worker;
+mod deliveries;
 mod dispatcher;
 mod keyring;
 mod pass_report;
 mod planner;
+mod record_health;
 mod recorder;
+mod rests;
 mod sender;
+mod shares;
 
 use std::fmt;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidings_core::alert::AlertBoard;
 use tidings_core::application::Applications;
 use tidings_core::clock::Clock;
 use tidings_core::delivery::RetryPolicy;
 use tidings_core::mac::Macs;
+use tidings_core::metrics::Metrics;
 use tidings_core::queue::{BatchQueue, WakePlanner};
 use tidings_core::store::Store;
 use tidings_webpush::{Contact, Padding, Randomness};
@@ -25,10 +31,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+use crate::engine::batch_worker::BatchWorker;
 use crate::engine::dispatcher::Dispatcher;
 use crate::engine::keyring::Keyring;
 use crate::engine::planner::Planner;
+use crate::engine::record_health::RecordHealth;
+use crate::engine::recorder::Recording;
+use crate::engine::rests::Rests;
 use crate::engine::sender::Sender;
+use crate::engine::shares::Shares;
+use crate::manners::{Manners, MannersPolicy};
 use crate::transport::Transport;
 
 /// What an engine is made of. The binary chooses each.
@@ -53,6 +65,10 @@ pub struct Parts {
     pub contact: Option<Contact>,
     /// Told when there is something to plan.
     pub planner_wake: PlannerWake,
+    /// Where what needs an operator is shown.
+    pub alerts: Arc<AlertBoard>,
+    /// Where what is done is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// How the engine goes about its work.
@@ -62,14 +78,8 @@ pub struct Policy {
     pub retry: RetryPolicy,
     /// How far to pad payloads.
     pub padding: Padding,
-    /// Batches of a broadcast under way at one push service.
-    pub bulk_batches: usize,
-    /// Batches of direct messages under way at one push service.
-    pub direct_batches: usize,
-    /// Deliveries of broadcasts under way at one push service.
-    pub bulk_deliveries: usize,
-    /// Deliveries of direct messages under way at one push service, beside those of broadcasts.
-    pub direct_deliveries: usize,
+    /// How much is asked of push services, and when they are left alone.
+    pub manners: MannersPolicy,
     /// Outcomes are recorded when there are so many …
     pub record_outcomes: usize,
     /// … or at the latest after so long.
@@ -88,11 +98,7 @@ impl Default for Policy {
         Self {
             retry: RetryPolicy::default(),
             padding: Padding::ToMultipleOf(PADDING_STEP),
-            bulk_batches: 4,
-            direct_batches: 64,
-            // Of the 400 streams that four connections have, 5 % are left for direct messages.
-            bulk_deliveries: 380,
-            direct_deliveries: 64,
+            manners: MannersPolicy::default(),
             record_outcomes: 256,
             record_interval: Duration::from_millis(200),
             poll: Duration::from_secs(1),
@@ -127,6 +133,7 @@ impl Engine {
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
         let drain = policy.drain;
+        let transport = Arc::clone(&parts.transport);
         let planner = Planner {
             store: Arc::clone(&parts.store),
             queue: Arc::clone(&parts.queue),
@@ -135,31 +142,12 @@ impl Engine {
             poll: policy.poll,
         };
         tasks.spawn(planner.run(stop.clone()));
-        let keyring = Keyring::new(Arc::clone(&parts.store), parts.contact);
-        let sender = Sender {
-            store: Arc::clone(&parts.store),
-            transport: Arc::clone(&parts.transport),
-            clock: Arc::clone(&parts.clock),
-            randomness: Arc::clone(&parts.randomness),
-            macs: parts.macs,
-            keyring,
-            applications: parts.applications,
-            public_url: parts.public_url,
-            policy,
-        };
-        let dispatcher = Dispatcher::new(
-            Arc::new(sender),
-            parts.store,
-            parts.queue,
-            parts.clock,
-            parts.randomness,
-            tasks.clone(),
-        );
+        let dispatcher = dispatcher(parts, policy, tasks.clone(), &stop);
         tasks.spawn(dispatcher.run(stop.clone()));
         Self {
             tasks,
             stop,
-            transport: parts.transport,
+            transport,
             drain,
         }
     }
@@ -182,6 +170,55 @@ impl Engine {
                 "stopped before all outcomes were recorded; these sends may be repeated"
             );
         }
+    }
+}
+
+fn dispatcher(
+    parts: Parts,
+    policy: Policy,
+    tasks: TaskTracker,
+    stop: &CancellationToken,
+) -> Dispatcher {
+    let poll = policy.poll;
+    let manners = Manners::new(
+        policy.manners.clone(),
+        Arc::clone(&parts.alerts),
+        Arc::clone(&parts.metrics),
+        Arc::clone(&parts.randomness),
+    );
+    let recording = Recording {
+        store: Arc::clone(&parts.store),
+        clock: Arc::clone(&parts.clock),
+        health: RecordHealth::new(parts.alerts),
+        metrics: Arc::clone(&parts.metrics),
+        most: policy.record_outcomes,
+    };
+    let sender = Sender {
+        transport: parts.transport,
+        clock: parts.clock,
+        randomness: Arc::clone(&parts.randomness),
+        macs: parts.macs,
+        keyring: Keyring::new(parts.store, parts.contact),
+        applications: parts.applications,
+        public_url: parts.public_url,
+        policy,
+    };
+    let worker = BatchWorker {
+        sender: Arc::new(sender),
+        manners: Arc::new(manners),
+        recording,
+        stop: stop.clone(),
+    };
+    Dispatcher {
+        worker,
+        queue: parts.queue,
+        randomness: parts.randomness,
+        metrics: parts.metrics,
+        tasks,
+        poll,
+        shares: Shares::default(),
+        rests: Rests::default(),
+        worker_ended: Arc::default(),
     }
 }
 

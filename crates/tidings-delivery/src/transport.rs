@@ -71,6 +71,9 @@ pub enum TransportError {
     /// The push service did not prove who it is, or speaks no TLS.
     #[error("TLS failed: {0}")]
     Tls(String),
+    /// All connections were busy for too long.
+    #[error("timed out while waiting for a connection with room")]
+    NoRoom,
     /// Something took too long.
     #[error("timed out while {0}")]
     TimedOut(&'static str),

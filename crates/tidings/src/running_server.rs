@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
+use tidings_core::alert::AlertBoard;
 use tidings_core::application::{
     Application, ApplicationId, ApplicationName, Applications, PageOrigin,
 };
@@ -193,6 +194,8 @@ impl Shared {
             contact: choose_contact(contact, &self.public_url),
             public_url: self.public_url.clone(),
             planner_wake: self.planner_wake.clone(),
+            alerts: Arc::new(AlertBoard::new(Arc::clone(&self.clock))),
+            metrics: Arc::default(),
         };
         Ok(Engine::start(parts, Policy::default()))
     }

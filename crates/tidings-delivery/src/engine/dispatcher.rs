@@ -1,86 +1,64 @@
-//! Claims due batches and gives each a worker, as many as each push service's share allows.
+//! Claims due batches and gives each a worker, as many as each push service's share allows, and
+//! fairly among applications.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use tidings_core::application::ApplicationId;
 use tidings_core::batch::{Lane, Lease, LeasedBatch};
-use tidings_core::clock::{Clock, Timestamp};
+use tidings_core::clock::Clock;
+use tidings_core::metrics::Metrics;
 use tidings_core::queue::BatchQueue;
 use tidings_core::store::{Claim, DueGroup, PassEnd, Store, StoreError};
 use tidings_core::subscription::PushServiceGroup;
 use tidings_webpush::Randomness;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::engine::Policy;
 use crate::engine::batch_worker::{BatchWorker, PassError};
-use crate::engine::sender::Sender;
+use crate::engine::rests::Rests;
+use crate::engine::shares::Shares;
 
 pub(super) struct Dispatcher {
-    sender: Arc<Sender>,
-    store: Arc<dyn Store>,
-    queue: Arc<dyn BatchQueue>,
-    clock: Arc<dyn Clock>,
-    randomness: Arc<dyn Randomness>,
-    tasks: TaskTracker,
-    shares: HashMap<(PushServiceGroup, Lane), Share>,
+    pub(super) worker: BatchWorker,
+    pub(super) queue: Arc<dyn BatchQueue>,
+    pub(super) randomness: Arc<dyn Randomness>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) tasks: TaskTracker,
+    /// How often to look for due work without a hint.
+    pub(super) poll: Duration,
+    pub(super) shares: Shares,
+    pub(super) rests: Rests,
     /// Told whenever a worker ends.
-    worker_ended: Arc<Notify>,
+    pub(super) worker_ended: Arc<Notify>,
 }
 
-/// What may be under way at one push service in one lane.
-struct Share {
-    batches: Arc<Semaphore>,
-    deliveries: Arc<Semaphore>,
-}
-
-impl Share {
-    fn of(lane: Lane, policy: &Policy) -> Self {
-        let (batches, deliveries) = match lane {
-            Lane::Direct => (policy.direct_batches, policy.direct_deliveries),
-            Lane::Bulk => (policy.bulk_batches, policy.bulk_deliveries),
-        };
-        Self {
-            batches: Arc::new(Semaphore::new(batches)),
-            deliveries: Arc::new(Semaphore::new(deliveries)),
-        }
-    }
-}
+/// Applications that have due batches, by lane and push service; the direct lane first.
+type Due = BTreeMap<(Lane, PushServiceGroup), Vec<ApplicationId>>;
 
 impl Dispatcher {
-    pub(super) fn new(
-        sender: Arc<Sender>,
-        store: Arc<dyn Store>,
-        queue: Arc<dyn BatchQueue>,
-        clock: Arc<dyn Clock>,
-        randomness: Arc<dyn Randomness>,
-        tasks: TaskTracker,
-    ) -> Self {
-        Self {
-            sender,
-            store,
-            queue,
-            clock,
-            randomness,
-            tasks,
-            shares: HashMap::new(),
-            worker_ended: Arc::default(),
-        }
-    }
-
-    pub(super) async fn run(mut self, stop: CancellationToken) {
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let mut is_failing = false;
         while !stop.is_cancelled() {
             let pause = match self.claim_all(&stop).await {
-                Ok(next_due) => self.pause_until(next_due),
+                Ok(pause) => {
+                    is_failing = false;
+                    pause.min(self.poll)
+                }
                 Err(error) => {
-                    tracing::error!(%error, "batches cannot be claimed; trying again in a moment");
-                    self.sender.policy.poll
+                    if !is_failing {
+                        tracing::error!(%error, "batches cannot be claimed; trying again");
+                    }
+                    is_failing = true;
+                    self.poll
                 }
             };
             tokio::select! {
-                _ = self.queue.next() => {}
+                () = self.hints() => {}
                 () = self.worker_ended.notified() => {}
                 () = tokio::time::sleep(pause) => {}
                 () = stop.cancelled() => {}
@@ -88,78 +66,106 @@ impl Dispatcher {
         }
     }
 
-    fn pause_until(&self, next_due: Option<Timestamp>) -> Duration {
-        let poll = self.sender.policy.poll;
-        next_due.map_or(poll, |due| due.since(self.clock.now()).min(poll))
+    /// Waits for a hint, and takes all others that are there: one look is enough for all.
+    async fn hints(&self) {
+        self.queue.next().await;
+        while self.queue.next().now_or_never().is_some() {}
     }
 
-    /// Claims what is due and has room. The instant at which the next batch is due.
-    async fn claim_all(
-        &mut self,
-        stop: &CancellationToken,
-    ) -> Result<Option<Timestamp>, StoreError> {
-        let now = self.clock.now();
-        let mut groups = self.store.due_groups().await?;
-        groups.sort_by_key(|due| due.lane);
-        let mut next_due = None;
-        for due in groups {
-            if due.not_before > now {
-                next_due =
-                    Some(next_due.map_or(due.not_before, |at: Timestamp| at.min(due.not_before)));
+    /// Claims what is due and has room. How long there is nothing to do, if nobody tells of more.
+    async fn claim_all(&self, stop: &CancellationToken) -> Result<Duration, StoreError> {
+        let recording = &self.worker.recording;
+        if !recording.health.is_well() {
+            return Ok(self.poll);
+        }
+        let now = recording.clock.now();
+        let mut pause = self.poll;
+        let mut due = Due::new();
+        for group in recording.store.due_groups().await? {
+            if group.not_before > now {
+                pause = pause.min(group.not_before.since(now));
             } else {
-                self.claim(due, now, stop).await?;
+                let DueGroup {
+                    lane,
+                    group,
+                    application,
+                    ..
+                } = group;
+                due.entry((lane, group)).or_default().push(application);
             }
         }
-        Ok(next_due)
+        for ((lane, group), applications) in due {
+            match self.worker.manners.may_claim(&group, lane, Instant::now()) {
+                Ok(most) => {
+                    self.claim_fairly(&group, lane, applications, most, stop)
+                        .await?;
+                }
+                Err(wait) => pause = pause.min(wait),
+            }
+        }
+        Ok(pause)
+    }
+
+    /// Claims for one application after the other, until there is no room or nothing due.
+    async fn claim_fairly(
+        &self,
+        group: &PushServiceGroup,
+        lane: Lane,
+        mut applications: Vec<ApplicationId>,
+        most: usize,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        loop {
+            let room = most.saturating_sub(self.shares.open(group, lane));
+            let share = room.div_ceil(applications.len().max(1));
+            let next = self.shares.next(group, lane, &applications);
+            let Some(application) = next.filter(|_| room > 0) else {
+                return Ok(());
+            };
+            let claimed = self.claim(group, lane, application, share).await?;
+            if claimed.len() < share {
+                applications.retain(|other| *other != application);
+            }
+            self.metrics.claimed(group.service(), lane, claimed.len());
+            for leased in claimed {
+                self.start(leased, stop);
+            }
+        }
     }
 
     async fn claim(
-        &mut self,
-        due: DueGroup,
-        now: Timestamp,
-        stop: &CancellationToken,
-    ) -> Result<(), StoreError> {
-        let policy = &self.sender.policy;
-        let share = self
-            .shares
-            .entry((due.group.clone(), due.lane))
-            .or_insert_with(|| Share::of(due.lane, policy));
-        let room = share.batches.available_permits();
-        if room == 0 {
-            return Ok(());
-        }
+        &self,
+        group: &PushServiceGroup,
+        lane: Lane,
+        application: ApplicationId,
+        most: usize,
+    ) -> Result<Vec<LeasedBatch>, StoreError> {
         let mut token = [0; 16];
         self.randomness.fill(&mut token);
-        let limit = u16::try_from(room).unwrap_or(u16::MAX);
         let claim = Claim {
-            application: due.application,
-            group: due.group,
-            lane: due.lane,
-            limit,
+            application,
+            group: group.clone(),
+            lane,
+            limit: u16::try_from(most).unwrap_or(u16::MAX),
             token,
-            now,
+            now: self.worker.recording.clock.now(),
         };
-        for leased in self.store.claim_due(claim).await? {
-            let Ok(permit) = Arc::clone(&share.batches).try_acquire_owned() else {
-                // Claims are made by this task alone, so there is room for each.
-                self.store.release(&leased.lease).await?;
-                continue;
-            };
-            let worker = BatchWorker {
-                sender: Arc::clone(&self.sender),
-                deliveries: Arc::clone(&share.deliveries),
-                stop: stop.clone(),
-            };
-            let ended = Arc::clone(&self.worker_ended);
-            let store = Arc::clone(&self.store);
-            let tasks = self.tasks.clone();
-            self.tasks.spawn(async move {
-                supervise(&tasks, worker, leased, store).await;
-                drop(permit);
-                ended.notify_one();
-            });
-        }
-        Ok(())
+        self.worker.recording.store.claim_due(claim).await
+    }
+
+    fn start(&self, leased: LeasedBatch, stop: &CancellationToken) {
+        let batch = &leased.batch;
+        let open = self
+            .shares
+            .opened(&batch.group, batch.lane, batch.application);
+        let (worker, tasks) = (self.worker.clone(), self.tasks.clone());
+        let (rests, ended) = (self.rests.clone(), Arc::clone(&self.worker_ended));
+        let stop = stop.clone();
+        self.tasks.spawn(async move {
+            supervise(&tasks, worker, leased, &rests, &stop).await;
+            drop(open);
+            ended.notify_one();
+        });
     }
 }
 
@@ -168,20 +174,22 @@ async fn supervise(
     tasks: &TaskTracker,
     worker: BatchWorker,
     leased: LeasedBatch,
-    store: Arc<dyn Store>,
+    rests: &Rests,
+    stop: &CancellationToken,
 ) {
     let lease = leased.lease.clone();
     let message = leased.batch.message;
-    let stop = worker.stop.clone();
+    let store = Arc::clone(&worker.recording.store);
+    let clock = Arc::clone(&worker.recording.clock);
     let ended = tasks.spawn(async move { worker.run(&leased).await }).await;
     let failure = match ended {
-        Ok(Ok(PassEnd::Done { message_done })) => {
-            if message_done {
+        Ok(Ok(end)) => {
+            rests.went_well(lease.batch);
+            if end == (PassEnd::Done { message_done: true }) {
                 tracing::info!(message.id = %message, "message is done");
             }
             return;
         }
-        Ok(Ok(PassEnd::Again { .. })) => return,
         Ok(Err(PassError::Store(StoreError::LeaseLost))) => {
             tracing::warn!(message.id = %message, "lost the claim on a batch");
             return;
@@ -189,28 +197,41 @@ async fn supervise(
         Ok(Err(error)) => error.to_string(),
         Err(error) => error.to_string(),
     };
-    tracing::error!(message.id = %message, error = %failure, "a pass over a batch failed; it will be repeated");
-    give_back(store.as_ref(), &lease, &stop).await;
+    let rest = rests.failed(lease.batch);
+    tracing::error!(
+        message.id = %message,
+        error = %failure,
+        rest_ms = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX),
+        "a pass over a batch failed; it will be repeated"
+    );
+    give_back(store.as_ref(), clock.as_ref(), &lease, rest, stop).await;
 }
 
-/// How long a batch rests after a pass that failed. Not at once, or a lasting fault would be
-/// retried without end and without pause.
-const REST: Duration = Duration::from_secs(1);
+/// How long to wait before giving a claim back is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Gives a claim back, however long the store cannot be written to: nobody else can send the batch
 /// before. Once the engine stops, the claim ends with the process.
-async fn give_back(store: &dyn Store, lease: &Lease, stop: &CancellationToken) {
+async fn give_back(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    lease: &Lease,
+    rest: Duration,
+    stop: &CancellationToken,
+) {
     let mut told = false;
     loop {
-        tokio::time::sleep(REST).await;
-        match store.release(lease).await {
-            Err(error) if !stop.is_cancelled() => {
+        let now = clock.now();
+        match store.finish_pass(lease, now, Some(now.plus(rest))).await {
+            Err(StoreError::LeaseLost) | Ok(_) => return,
+            Err(_) if stop.is_cancelled() => return,
+            Err(error) => {
                 if !told {
                     tracing::error!(%error, "the claim on a batch cannot be given back; trying again");
                 }
                 told = true;
+                tokio::time::sleep(PAUSE).await;
             }
-            _ => return,
         }
     }
 }

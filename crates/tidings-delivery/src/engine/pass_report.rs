@@ -12,6 +12,7 @@ const MOST_CAUSES: usize = 20;
 #[derive(Default)]
 pub(super) struct PassReport {
     met: BTreeMap<Cause, u32>,
+    suspected: u32,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -41,8 +42,20 @@ impl PassReport {
         }
     }
 
+    /// So many subscriptions became suspects: they were said to be gone in a wave.
+    pub(super) fn suspected(&mut self, subscriptions: u32) {
+        self.suspected += subscriptions;
+    }
+
     /// Writes what was met to the log.
     pub(super) fn tell(&self, batch: &Batch) {
+        if self.suspected > 0 {
+            tracing::warn!(
+                push_service = %batch.group,
+                subscriptions = self.suspected,
+                "unusually many subscriptions are said to be gone; they are kept as suspects"
+            );
+        }
         for (cause, deliveries) in &self.met {
             let status = cause.status.map(i64::from);
             if cause.kind == OutcomeKind::Refused.as_str() {

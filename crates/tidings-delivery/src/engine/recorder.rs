@@ -4,41 +4,41 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_core::batch::{Batch, Lease};
-use tidings_core::clock::Clock;
+use tidings_core::clock::{Clock, Timestamp};
 use tidings_core::delivery::Outcome;
-use tidings_core::store::{Store, StoreError};
+use tidings_core::metrics::Metrics;
+use tidings_core::store::{PassEnd, Store, StoreError};
 
 use crate::engine::pass_report::PassReport;
+use crate::engine::record_health::RecordHealth;
 
 /// How long to wait before recording is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How often recording is tried while the store says that it may work later. With [`PAUSE`] this
-/// is half a minute; past that the batch is given up, and its unrecorded sends are repeated.
-const TRIES: u32 = 60;
+/// What recorders of all passes share.
+#[derive(Clone)]
+pub(super) struct Recording {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) health: RecordHealth,
+    pub(super) metrics: Arc<Metrics>,
+    /// Outcomes are recorded when there are so many.
+    pub(super) most: usize,
+}
 
 pub(super) struct Recorder {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
+    shared: Recording,
     lease: Lease,
     waiting: Vec<Outcome>,
-    most: usize,
     report: PassReport,
 }
 
 impl Recorder {
-    pub(super) fn new(
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        lease: Lease,
-        most: usize,
-    ) -> Self {
+    pub(super) fn new(shared: Recording, lease: Lease) -> Self {
         Self {
-            store,
-            clock,
+            shared,
             lease,
             waiting: Vec::new(),
-            most,
             report: PassReport::default(),
         }
     }
@@ -47,37 +47,54 @@ impl Recorder {
     pub(super) async fn add(&mut self, outcome: Outcome) -> Result<(), StoreError> {
         self.report.note(&outcome);
         self.waiting.push(outcome);
-        if self.waiting.len() < self.most {
+        if self.waiting.len() < self.shared.most {
             Ok(())
         } else {
             self.flush().await
         }
     }
 
-    /// Records what waits.
+    /// Records what waits, however long the store is not available: what was sent must not be sent
+    /// again.
     pub(super) async fn flush(&mut self) -> Result<(), StoreError> {
         if self.waiting.is_empty() {
             return Ok(());
         }
         let outcomes = std::mem::take(&mut self.waiting);
-        let mut tries = 1;
-        loop {
-            let now = self.clock.now();
-            match self.store.record(&self.lease, outcomes.clone(), now).await {
-                Err(error) if error.is_transient() && tries < TRIES => {
-                    if tries == 1 {
-                        tracing::error!(%error, "outcomes cannot be recorded; trying again");
-                    }
-                    tries += 1;
-                    tokio::time::sleep(PAUSE).await;
-                }
-                recorded => return recorded.map(drop),
-            }
-        }
+        let Recording { store, clock, .. } = &self.shared;
+        let record = || store.record(&self.lease, outcomes.clone(), clock.now());
+        let recorded = self.insist(record).await?;
+        self.shared.metrics.recorded(&outcomes);
+        self.report.suspected(recorded.suspected);
+        Ok(())
+    }
+
+    /// Ends the pass. Members without an outcome are due at `resume_at`, or at once.
+    pub(super) async fn finish(&self, resume_at: Option<Timestamp>) -> Result<PassEnd, StoreError> {
+        let Recording { store, clock, .. } = &self.shared;
+        let finish = || store.finish_pass(&self.lease, clock.now(), resume_at);
+        self.insist(finish).await
     }
 
     /// Tells the operator what the pass met.
     pub(super) fn report(&self, batch: &Batch) {
         self.report.tell(batch);
+    }
+
+    async fn insist<T, F>(&self, write: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut trouble = None;
+        loop {
+            match write().await {
+                Err(error) if error.is_transient() => {
+                    self.shared.metrics.record_failed();
+                    trouble.get_or_insert_with(|| self.shared.health.trouble(&error));
+                    tokio::time::sleep(PAUSE).await;
+                }
+                written => return written,
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Sends one message to one subscription: encrypt, authorize, post, interpret, decide.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response};
@@ -15,19 +16,20 @@ use tidings_core::delivery::{
 };
 use tidings_core::mac::Macs;
 use tidings_core::message::{MessageOptions, MessageToSend};
-use tidings_core::store::{LoadedMember, SendTarget, Store, StoreError};
+use tidings_core::store::{LoadedMember, SendTarget, StoreError};
 use tidings_webpush::{Answer, FreshKeyPair, PushMessage, Randomness, Ttl, interpret, reason};
+use tokio::time::Instant;
 use url::Url;
 
 use crate::engine::Policy;
 use crate::engine::keyring::{Keyring, KeyringError};
+use crate::manners::{Visit, VisitEnd, Visitor};
 use crate::transport::{Transport, TransportError};
 
 /// How often a request is tried that nobody has looked at.
 const TRIES: u32 = 3;
 
 pub(super) struct Sender {
-    pub(super) store: Arc<dyn Store>,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) randomness: Arc<dyn Randomness>,
@@ -57,8 +59,18 @@ enum NotSent {
     Stopping,
 }
 
-/// What came of a request that was made.
-type Posted = Result<Response<Bytes>, TransportError>;
+/// What came of an attempt.
+enum Posted {
+    Answered {
+        response: Response<Bytes>,
+        /// From the first octet of the request on.
+        latency: Duration,
+    },
+    /// No connection came about.
+    NoConnection(TransportError),
+    /// The request was begun.
+    Unanswered(TransportError),
+}
 
 impl Sender {
     pub(super) fn render(&self, batch: &Batch, message: MessageToSend) -> BatchMessage {
@@ -76,6 +88,15 @@ impl Sender {
         }
     }
 
+    /// Lets the transport open connections before they are needed.
+    pub(super) fn expect(&self, members: &[LoadedMember], deliveries: usize) {
+        let first = members.iter().find_map(|member| member.target.as_ref());
+        if let Some(target) = first {
+            let resource = &target.subscription.push_resource;
+            self.transport.expect(resource, deliveries);
+        }
+    }
+
     /// Makes one attempt and says what became of it. `None` if the engine stops before the attempt
     /// was begun.
     pub(super) async fn deliver(
@@ -83,47 +104,42 @@ impl Sender {
         batch: &Batch,
         message: &BatchMessage,
         member: LoadedMember,
+        visit: Visit,
     ) -> Result<Option<Outcome>, StoreError> {
-        let outcome = |kind, attempt, last_answer| {
+        let Some(target) = &member.target else {
+            return Ok(Some(outcome_without_attempt(&member, OutcomeKind::Ended)));
+        };
+        let number = member.attempts + 1;
+        let outcome = |kind, last_answer| {
             Some(Outcome {
                 position: member.position,
-                subscription: member.target.as_ref().map(|target| target.id),
+                subscription: Some(target.id),
                 kind,
-                attempt,
+                attempt: number,
                 last_answer,
             })
         };
-        if message.cancelled {
-            return Ok(outcome(OutcomeKind::Cancelled, member.attempts, None));
-        }
-        let Some(target) = &member.target else {
-            return Ok(outcome(OutcomeKind::Ended, member.attempts, None));
-        };
-        let number = member.attempts + 1;
-        let (result, last_answer) = match self.post(batch, message, target).await {
-            Ok(Ok(response)) => self.understand(target, &response),
-            Ok(Err(error)) => {
-                let answer = LastAnswer::none(&error.to_string());
-                (AttemptResult::Unanswered, answer)
-            }
+        let posted = match self.post(batch, message, target).await {
+            Ok(posted) => posted,
             Err(NotSent::Stopping) => return Ok(None),
             Err(NotSent::Store(error)) => return Err(error),
             Err(NotSent::Expired) => {
-                return Ok(outcome(OutcomeKind::Expired, member.attempts, None));
+                return Ok(Some(outcome_without_attempt(&member, OutcomeKind::Expired)));
             }
             Err(NotSent::Refused(reason)) => {
                 let answer = LastAnswer::none(&reason);
-                return Ok(outcome(OutcomeKind::Refused, number, Some(answer)));
+                return Ok(outcome(OutcomeKind::Refused, Some(answer)));
             }
         };
+        let (result, last_answer) = self.understand(target, posted, visit);
         let attempt = Attempt {
             number,
             ended_at: self.clock.now(),
             deadline: deadline(batch.due_at, &message.options),
-            jitter: self.jitter(),
+            jitter: self.jitter(&result),
         };
         let disposition = decide(&result, attempt, &self.policy.retry);
-        Ok(outcome(disposition.into(), number, Some(last_answer)))
+        Ok(outcome(disposition.into(), last_answer))
     }
 
     /// Waits for room, then makes the request and posts it; again at once where nobody looked at it.
@@ -135,7 +151,7 @@ impl Sender {
     ) -> Result<Posted, NotSent> {
         for _ in 1..TRIES {
             match self.post_once(batch, message, target).await? {
-                Err(TransportError::NotProcessed) => {}
+                Posted::Unanswered(TransportError::NotProcessed) => {}
                 posted => return Ok(posted),
             }
         }
@@ -148,21 +164,24 @@ impl Sender {
         message: &BatchMessage,
         target: &SendTarget,
     ) -> Result<Posted, NotSent> {
-        let ttl = || {
-            let ttl = remaining_ttl(batch.due_at, &message.options, self.clock.now());
-            ttl.ok_or(NotSent::Expired)
-        };
-        ttl()?;
         let resource = &target.subscription.push_resource;
         let turn = match self.transport.turn(resource, batch.lane).await {
             Ok(turn) => turn,
             Err(TransportError::Closed) => return Err(NotSent::Stopping),
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Posted::NoConnection(error)),
         };
         // Waiting may have taken long.
-        let ttl = ttl()?;
+        let ttl = remaining_ttl(batch.due_at, &message.options, self.clock.now());
+        let ttl = ttl.ok_or(NotSent::Expired)?;
         let request = self.request(batch, message, target, ttl.as_secs()).await?;
-        Ok(turn.post(request).await)
+        let begun = Instant::now();
+        Ok(match turn.post(request).await {
+            Ok(response) => Posted::Answered {
+                response,
+                latency: begun.elapsed(),
+            },
+            Err(error) => Posted::Unanswered(error),
+        })
     }
 
     async fn request(
@@ -216,30 +235,87 @@ impl Sender {
         })
     }
 
+    /// What became of an attempt, for the delivery and for the manners towards the push service.
     fn understand(
         &self,
         target: &SendTarget,
-        response: &Response<Bytes>,
-    ) -> (AttemptResult, LastAnswer) {
+        posted: Posted,
+        visit: Visit,
+    ) -> (AttemptResult, Option<LastAnswer>) {
+        let now = Instant::now();
+        let (response, latency) = match posted {
+            Posted::Answered { response, latency } => (response, latency),
+            Posted::NoConnection(error) => {
+                let end = match error {
+                    // There are connections, and all are busy.
+                    TransportError::NoRoom => VisitEnd::NotSent,
+                    _ => VisitEnd::Unreachable,
+                };
+                visit.ended(&end, now);
+                return unanswered(&error);
+            }
+            Posted::Unanswered(error) => {
+                visit.ended(&VisitEnd::Unanswered, now);
+                return unanswered(&error);
+            }
+        };
         let resource = &target.subscription.push_resource;
         let service = resource.push_service();
         let (status, headers, body) = (response.status(), response.headers(), response.body());
-        let now = self.clock.now().to_system_time();
-        let answer = interpret(service, status, headers, body, now);
+        let answered_at = self.clock.now().to_system_time();
+        let answer = interpret(service, status, headers, body, answered_at);
+        let answered = VisitEnd::Answered {
+            answer: &answer,
+            latency,
+        };
+        visit.ended(&answered, now);
         if matches!(answer, Answer::KeyRefused) {
             self.keyring.refused(target.vapid_key, resource);
         }
-        let reason = reason(service, status, headers, body);
-        let last_answer = LastAnswer {
+        // What is accepted needs no explanation, and is by far the most.
+        let last_answer = (!matches!(answer, Answer::Accepted { .. })).then(|| LastAnswer {
             status: Some(status.as_u16()),
-            reason,
-        };
+            reason: reason(service, status, headers, body),
+        });
         (AttemptResult::Answered(answer), last_answer)
     }
 
-    fn jitter(&self) -> u64 {
+    /// Only what is tried again needs jitter.
+    fn jitter(&self, result: &AttemptResult) -> u64 {
+        if matches!(result, AttemptResult::Answered(Answer::Accepted { .. })) {
+            return 0;
+        }
         let mut bytes = [0; 8];
         self.randomness.fill(&mut bytes);
         u64::from_le_bytes(bytes)
     }
+}
+
+/// Who asks for room to send to a member of a batch.
+pub(super) fn visitor<'a>(batch: &'a Batch, target: &'a SendTarget) -> Visitor<'a> {
+    // The second half of an identifier is random.
+    let random = target.id.as_bytes().last_chunk();
+    Visitor {
+        group: &batch.group,
+        lane: batch.lane,
+        key: target.vapid_key,
+        origin: target.subscription.push_resource.origin(),
+        endpoint: random.map_or(0, |octets| u64::from_le_bytes(*octets)),
+    }
+}
+
+/// What became of a member for whom no attempt is made any more.
+pub(super) fn outcome_without_attempt(member: &LoadedMember, kind: OutcomeKind) -> Outcome {
+    Outcome {
+        position: member.position,
+        subscription: member.target.as_ref().map(|target| target.id),
+        kind,
+        attempt: member.attempts,
+        last_answer: None,
+    }
+}
+
+fn unanswered(error: &TransportError) -> (AttemptResult, Option<LastAnswer>) {
+    let answer = LastAnswer::none(&error.to_string());
+    (AttemptResult::Unanswered, Some(answer))
 }

@@ -132,7 +132,7 @@ impl Pool {
                 Step::Open => return self.open(resource).await,
                 Step::Wait => timeout_at(deadline, changed)
                     .await
-                    .map_err(|_| TransportError::TimedOut("waiting for a connection with room"))?,
+                    .map_err(|_| TransportError::NoRoom)?,
             }
         }
     }

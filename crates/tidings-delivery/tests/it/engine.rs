@@ -270,7 +270,8 @@ async fn a_direct_message_passes_a_broadcast_that_waits() {
     }
     let (person, resource) = rig.subscribe(PushService::Fcm).await;
     let broadcast = rig.send(rig.message(Audience::All)).await;
-    rig.wait_for(broadcast, |_| rig.push_service.all_posts() >= 380)
+    // As many as are under way before any answer has come.
+    rig.wait_for(broadcast, |_| rig.push_service.all_posts() >= 64)
         .await;
     let audience = Audience::Listed {
         subscriptions: vec![person],
@@ -280,7 +281,7 @@ async fn a_direct_message_passes_a_broadcast_that_waits() {
     rig.wait_for(direct, |_| rig.push_service.posts(&resource).len() == 1)
         .await;
     assert!(
-        rig.push_service.all_posts() < 500,
+        rig.push_service.all_posts() < 100,
         "the broadcast is still held"
     );
     gate.add_permits(2000);

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use tempfile::TempDir;
+use tidings_core::alert::AlertBoard;
 use tidings_core::application::{
     Application, ApplicationId, ApplicationName, Applications, DEFAULT_MAX_SUBSCRIPTIONS_PER_USER,
     PageUsers,
@@ -21,6 +22,7 @@ use tidings_core::batch::Lane;
 use tidings_core::clock::{Clock, Timestamp};
 use tidings_core::id::{MessageId, SubscriptionId, VapidKeyId};
 use tidings_core::message::{Audience, MessageRecord, MessageState, NewMessage};
+use tidings_core::metrics::Metrics;
 use tidings_core::queue::WakePlanner as _;
 use tidings_core::sealing::{Sealer, SealingKey};
 use tidings_core::store::{Registration, Store};
@@ -139,6 +141,8 @@ pub(crate) struct Rig {
     clock: Arc<RuntimeClock>,
     vapid_key: VapidKeyId,
     wake: PlannerWake,
+    pub(crate) alerts: Arc<AlertBoard>,
+    pub(crate) metrics: Arc<Metrics>,
     engine: Option<Engine>,
     step: Duration,
     /// A blocking task that waits for this to go away keeps the runtime's time where it is.
@@ -183,9 +187,11 @@ impl Rig {
             store,
             push_service,
             entities,
-            clock,
             vapid_key,
             wake: PlannerWake::default(),
+            alerts: Arc::new(AlertBoard::new(Arc::clone(&clock) as Arc<dyn Clock>)),
+            metrics: Arc::default(),
+            clock,
             engine: None,
             step: Duration::from_millis(50),
             _time_stands_still: time_stands_still,
@@ -217,6 +223,8 @@ impl Rig {
             public_url,
             contact: None,
             planner_wake: self.wake.clone(),
+            alerts: Arc::clone(&self.alerts),
+            metrics: Arc::clone(&self.metrics),
         };
         Engine::start(parts, Policy::default())
     }

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::{
-    sandbox::{Sandbox, Scheme, message_id},
+    sandbox::{Sandbox, message_id},
     tidings::{AT_ONCE, Counts, Registered, Settings, Tidings},
     wait::until,
 };
@@ -19,7 +19,7 @@ const DIRECT: usize = 40;
 const DIRECT_ANSWERED: usize = 8;
 
 /// … and of the broadcast so many: taken, answered with 410, and answered with 400.
-const ANSWERED: usize = 120;
+const ANSWERED: usize = 600;
 const GONE: usize = 4;
 const REFUSED: usize = 4;
 
@@ -27,20 +27,19 @@ const REFUSED: usize = 4;
 const DELIVERIES: usize = SUBSCRIPTIONS + DIRECT;
 const RECORDED: usize = DIRECT_ANSWERED + ANSWERED + GONE + REFUSED;
 
-/// Withheld answers for which the kill waits: more than there are connections, and than one of them
-/// carries.
-const UNDER_WAY: u64 = 300;
+/// Withheld answers for which the kill waits: more than one connection carries.
+const UNDER_WAY: u64 = 110;
 
 #[tokio::test]
 async fn after_a_sigkill_everything_arrives_and_nothing_recorded_is_posted_again() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let sandbox = Sandbox::start().await?;
-    let settings = Settings::below(folder.path()).trust(&sandbox);
+    let sandbox = Sandbox::start_with(&["--service", "mozilla=127.0.0.1:0"]).await?;
+    let settings = Settings::below(folder.path()).believe(&sandbox).await?;
 
     let tidings = Tidings::start(&settings).await?;
     let key = tidings.vapid_key().await?;
     let subscriptions = sandbox
-        .subscriptions(SUBSCRIPTIONS, Scheme::Https, &key)
+        .subscriptions_at(SUBSCRIPTIONS, "mozilla", &key)
         .await?;
     let everybody = tidings.register_all(&subscriptions).await?;
     let sent = Sent::until_part_is_recorded(&tidings, &sandbox, &everybody).await?;
@@ -81,12 +80,12 @@ async fn a_message_arrives_whose_server_was_killed_as_soon_as_it_had_accepted_it
     const KILLS: usize = 3;
 
     let folder = tempfile::tempdir()?;
-    let sandbox = Sandbox::start().await?;
-    let settings = Settings::below(folder.path()).trust(&sandbox);
+    let sandbox = Sandbox::start_with(&["--service", "mozilla=127.0.0.1:0"]).await?;
+    let settings = Settings::below(folder.path()).believe(&sandbox).await?;
     let mut tidings = Tidings::start(&settings).await?;
     let key = tidings.vapid_key().await?;
     let subscriptions = sandbox
-        .subscriptions(AUDIENCE + KILLS, Scheme::Https, &key)
+        .subscriptions_at(AUDIENCE + KILLS, "mozilla", &key)
         .await?;
     let (first, later) = subscriptions.split_at(AUDIENCE);
     let mut registered = tidings.register_all(first).await?;
@@ -259,7 +258,7 @@ fn check_that_most_is_unanswered(stats: &Value) -> Result<()> {
     );
     let open = u64::try_from(DELIVERIES)? - answered;
     let share = open * 100 / u64::try_from(DELIVERIES)?;
-    assert!(share >= 90, "only {share} % were unposted or unanswered");
+    assert!(share >= 60, "only {share} % were unposted or unanswered");
     Ok(())
 }
 

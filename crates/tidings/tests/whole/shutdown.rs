@@ -21,7 +21,8 @@ const DELAY_MS: u64 = 1_000;
 
 #[tokio::test]
 async fn what_is_under_way_at_sigterm_is_finished_and_recorded() -> Result<()> {
-    const AUDIENCE: usize = 100;
+    // As many as one of the push services that anybody may name gets at once.
+    const AUDIENCE: usize = 12;
 
     let stopped = StoppedBroadcast::over(Scheme::Https, AUDIENCE, AUDIENCE).await?;
     let stats = &stopped.stats;
@@ -32,10 +33,10 @@ async fn what_is_under_way_at_sigterm_is_finished_and_recorded() -> Result<()> {
 
 #[tokio::test]
 async fn what_waits_for_a_connection_at_sigterm_is_left_for_the_next_server() -> Result<()> {
-    // Over HTTP/1.1, 16 at a time: to finish them all would take longer than a server may take to
+    // Over HTTP/1.1, 12 at a time: to finish them all would take longer than a server may take to
     // end, and what was cut off then would be sent twice.
     const AUDIENCE: usize = 300;
-    const AT_ONCE: usize = 16;
+    const AT_ONCE: usize = 12;
 
     let stopped = StoppedBroadcast::over(Scheme::Http, AUDIENCE, AT_ONCE).await?;
     assert_eq!(stopped.stats["vanished"], 0, "some were cut off");

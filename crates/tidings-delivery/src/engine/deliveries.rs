@@ -1,0 +1,95 @@
+//! The deliveries of a pass that are under way, and where their outcomes go.
+
+use std::time::Duration;
+
+use tidings_core::delivery::Outcome;
+use tidings_core::store::StoreError;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use crate::engine::batch_worker::PassError;
+use crate::engine::recorder::Recorder;
+
+/// What became of a delivery, if it was begun before the engine stopped.
+type Delivered = Result<Option<Outcome>, StoreError>;
+
+pub(super) type Ended = Result<Delivered, JoinError>;
+
+pub(super) struct Deliveries {
+    /// Tasks, not futures of the pass: those stand still whenever the pass waits for the store, and
+    /// one that was just handed what the pass waits for would hold it for ever.
+    under_way: JoinSet<Delivered>,
+    record_due: Interval,
+    pub(super) recorder: Recorder,
+}
+
+impl Deliveries {
+    pub(super) fn new(recorder: Recorder, record_interval: Duration) -> Self {
+        let mut record_due = interval(record_interval);
+        record_due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            under_way: JoinSet::new(),
+            record_due,
+            recorder,
+        }
+    }
+
+    pub(super) fn begin(&mut self, delivery: impl Future<Output = Delivered> + Send + 'static) {
+        self.under_way.spawn(delivery);
+    }
+
+    pub(super) fn are_over(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    /// The next one that ended; `None` when it is time to record. Not awaiting it to its end loses
+    /// nothing, unlike [`Self::take`].
+    pub(super) async fn next(&mut self) -> Option<Ended> {
+        tokio::select! {
+            biased;
+            Some(ended) = self.under_way.join_next() => Some(ended),
+            _ = self.record_due.tick() => None,
+        }
+    }
+
+    /// Takes all that have ended, without waiting for any.
+    pub(super) async fn take_ended(&mut self) -> Result<(), PassError> {
+        while let Some(ended) = self.under_way.try_join_next() {
+            self.take(Some(ended)).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn take(&mut self, ended: Option<Ended>) -> Result<(), PassError> {
+        match ended {
+            Some(ended) => {
+                if let Some(outcome) = ended?? {
+                    self.recorder.add(outcome).await?;
+                }
+            }
+            None => self.recorder.flush().await?,
+        }
+        Ok(())
+    }
+
+    /// Waits for the answers that are under way, but not for ever, and records them. What has none
+    /// by then is sent again later.
+    pub(super) async fn drain(&mut self, limit: Duration) -> Result<(), PassError> {
+        let mut limit = std::pin::pin!(tokio::time::sleep(limit));
+        let mut failed = Ok(());
+        while !self.under_way.is_empty() {
+            let ended = tokio::select! {
+                biased;
+                ended = self.next() => ended,
+                () = &mut limit => break,
+            };
+            match ended {
+                Some(Ok(Err(error))) => failed = Err(error.into()),
+                Some(Err(error)) => failed = Err(error.into()),
+                Some(Ok(Ok(_))) | None => self.take(ended).await?,
+            }
+        }
+        self.recorder.flush().await?;
+        failed
+    }
+}
