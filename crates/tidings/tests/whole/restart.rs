@@ -65,7 +65,8 @@ async fn after_a_sigkill_everything_arrives_and_nothing_recorded_is_posted_again
          them once more",
     );
     assert_eq!(posted, u64::try_from(DELIVERIES - RECORDED)?);
-    assert_eq!(repeated, unanswered);
+    // What was on its way when the server was killed did not come whole.
+    assert!((1..=unanswered).contains(&repeated), "{repeated}");
     let got_after = Got::by_all(&sandbox, &everybody).await?;
     sent.check_what_arrived(&got_before, &got_after);
 
