@@ -1,10 +1,10 @@
 //! How answers are decided: by the standard, unless a rule given from outside says otherwise.
 //!
 //! The one concept is the [`Plan`]: what is to be done with one POST, made before it is judged.
-//! Everything that bends answers (commands today, faults by probability next) becomes a rule, and
-//! a rule can only say what a plan can hold. How answers are worded is the personality's matter.
+//! Everything that bends answers, by command or by chance, is a rule, and a rule can only say what a plan can hold. How answers are worded is the personality's matter.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -13,6 +13,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::watch;
 
+use crate::draw::Draw;
+use crate::service::Site;
+
+mod delay;
 mod document;
 
 pub(crate) use document::{RuleDocument, parse};
@@ -23,13 +27,16 @@ pub(crate) struct Plan {
     /// How long the answer is kept back after the message was taken in.
     pub(crate) delay: Duration,
     pub(crate) hold: Option<Hold>,
+    /// Whether the connection takes no more streams afterwards.
+    pub(crate) wind_down: bool,
 }
 
 impl Plan {
-    const HONEST: Self = Self {
+    pub(crate) const HONEST: Self = Self {
         answer: PlannedAnswer::Honest,
         delay: Duration::ZERO,
         hold: None,
+        wind_down: false,
     };
 }
 
@@ -40,8 +47,38 @@ pub(crate) enum PlannedAnswer {
     /// This one. With a 2xx status the request is judged and, if good, taken in; with any other
     /// nothing is looked at and nobody gets the message.
     Fixed(Arc<FixedAnswer>),
-    /// None: the stream is reset (HTTP/1.1: the connection is closed). Nobody gets the message.
+    /// The one that a message signed with another key than the subscription's deserves.
+    WrongKey,
+    /// None: the stream or its connection ends. Nobody gets the message.
+    Break(Break),
+    /// None, ever, for as long as the sender waits. Nobody gets the message.
+    Stall,
+}
+
+/// How a POST ends that is not answered. With HTTP/1.1, closing the connection is all there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Break {
+    /// `RST_STREAM` with `INTERNAL_ERROR`: it may have been processed.
     Reset,
+    /// `RST_STREAM` with `REFUSED_STREAM`: it was not (RFC 9113 §8.7).
+    Refuse,
+    /// The connection says goodbye at once, and answers none of its streams.
+    GoAway,
+    /// The connection ends with a TCP reset.
+    Disconnect,
+}
+
+/// What a plan is made for.
+pub(crate) struct Target<'a> {
+    /// The token at the end of the endpoint.
+    pub(crate) token: &'a str,
+    pub(crate) site: Option<&'a Site>,
+    /// What names the subscription to chance; the same in every run, where it can be.
+    pub(crate) subject: u64,
+    /// How many POSTs its subscription had before.
+    pub(crate) nth: u64,
+    /// How many POSTs its connection has carried, this one included.
+    pub(crate) on_connection: u64,
 }
 
 /// A chosen answer.
@@ -74,28 +111,42 @@ impl Hold {
 /// One rule in force.
 struct Rule {
     document: RuleDocument,
-    answer: FixedOrReset,
+    deed: Deed,
     tokens: Option<HashSet<String>>,
+    /// Which subscriptions it applies to, as part of those from 0 to 1.
+    share: Option<Range<f64>>,
     /// How many more POSTs it applies to.
     remaining: Option<AtomicU64>,
 }
 
 #[derive(Clone)]
-enum FixedOrReset {
-    Neither,
+enum Deed {
+    Honest,
     Fixed(Arc<FixedAnswer>),
-    Reset,
+    WrongKey,
+    Break(Break),
+    Stall,
 }
 
 impl Rule {
-    fn applies_to(&self, token: &str) -> bool {
-        if self
-            .tokens
-            .as_ref()
-            .is_some_and(|tokens| !tokens.contains(token))
-        {
-            return false;
-        }
+    /// Whether it is about such a POST, chance and `times` apart. `place` is where among all
+    /// subscriptions this one is, from 0 to 1.
+    fn is_about(&self, target: &Target<'_>, place: f64) -> bool {
+        let is_named = |tokens: &HashSet<String>| tokens.contains(target.token);
+        let is_in = |share: &Range<f64>| share.contains(&place);
+        let is_there = |names: &Vec<String>| {
+            let site = target.site;
+            site.is_some_and(|site| names.iter().any(|name| site.is_called(name)))
+        };
+        let is_turn = |every: u64| target.on_connection.is_multiple_of(every);
+        self.tokens.as_ref().is_none_or(is_named)
+            && self.share.as_ref().is_none_or(is_in)
+            && self.document.services.as_ref().is_none_or(is_there)
+            && self.document.every.is_none_or(is_turn)
+    }
+
+    /// Takes one of the times that it applies; false if none is left.
+    fn take_turn(&self) -> bool {
         self.remaining.as_ref().is_none_or(|remaining| {
             remaining
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
@@ -112,24 +163,32 @@ pub(crate) struct Behaviour {
     any: AtomicBool,
     rules: RwLock<Vec<Rule>>,
     releases: watch::Sender<u64>,
+    seed: u64,
 }
 
 impl Behaviour {
-    pub(crate) fn honest() -> Self {
+    /// `seed` is what chance follows from.
+    pub(crate) fn honest(seed: u64) -> Self {
         Self {
             any: AtomicBool::new(false),
             rules: RwLock::new(Vec::new()),
             releases: watch::Sender::new(0),
+            seed,
         }
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Whether no rule is in force.
+    pub(crate) fn is_honest(&self) -> bool {
+        !self.any.load(Ordering::Acquire)
     }
 
     /// Replaces all rules. Answers held so far are released unless a new rule withholds too.
     pub(crate) fn replace(&self, documents: Vec<RuleDocument>) -> Result<(), String> {
-        let rules = documents
-            .into_iter()
-            .map(Rule::try_from)
-            .collect::<Result<Vec<_>, _>>()?;
-        self.put(rules);
+        self.put(document::rules(documents)?);
         Ok(())
     }
 
@@ -138,26 +197,74 @@ impl Behaviour {
         self.put(Vec::new());
     }
 
-    /// What to do with a POST to the subscription with this token.
-    pub(crate) fn plan(&self, token: &str) -> Plan {
-        if !self.any.load(Ordering::Acquire) {
-            return Plan::HONEST;
+    /// What to do with a POST.
+    pub(crate) fn plan(&self, target: &Target<'_>) -> Plan {
+        let mut plan = Plan::HONEST;
+        if self.is_honest() {
+            return plan;
         }
+        let place = self.place(target.subject);
+        let draw = Draw::new(self.seed).of(target.subject).of(target.nth);
+        // Of the rules that exclude each other, each has its part of one and the same draw.
+        let drawn = draw.unit();
+        let mut passed = 0.0;
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(rule) = rules.iter().find(|rule| rule.applies_to(token)) else {
-            return Plan::HONEST;
-        };
-        Plan {
-            answer: match rule.answer.clone() {
-                FixedOrReset::Neither => PlannedAnswer::Honest,
-                FixedOrReset::Fixed(answer) => PlannedAnswer::Fixed(answer),
-                FixedOrReset::Reset => PlannedAnswer::Reset,
-            },
-            delay: Duration::from_millis(rule.document.delay_ms),
-            hold: rule.document.withhold.then(|| Hold {
-                releases: self.releases.subscribe(),
-            }),
+        for (number, rule) in (1..).zip(rules.iter()) {
+            if !rule.is_about(target, place) {
+                continue;
+            }
+            let own = draw.of(number);
+            if let Some(probability) = rule.document.probability {
+                let is_hit = if rule.document.and_next {
+                    own.of(0).unit() < probability
+                } else {
+                    passed += probability;
+                    drawn < passed
+                };
+                if !is_hit {
+                    continue;
+                }
+            }
+            if !rule.take_turn() {
+                continue;
+            }
+            plan.delay += rule.document.delay_ms.draw(own);
+            if !rule.document.and_next {
+                self.carry_out(rule, &mut plan);
+                break;
+            }
         }
+        plan
+    }
+
+    fn carry_out(&self, rule: &Rule, plan: &mut Plan) {
+        plan.answer = match rule.deed.clone() {
+            Deed::Honest => PlannedAnswer::Honest,
+            Deed::Fixed(answer) => PlannedAnswer::Fixed(answer),
+            Deed::WrongKey => PlannedAnswer::WrongKey,
+            Deed::Break(how) => PlannedAnswer::Break(how),
+            Deed::Stall => PlannedAnswer::Stall,
+        };
+        plan.wind_down = rule.document.winds_down();
+        plan.hold = rule.document.withhold.then(|| Hold {
+            releases: self.releases.subscribe(),
+        });
+    }
+
+    /// The numbers, from 0, of the rules whose `share` this subscription is in.
+    pub(crate) fn shares_of(&self, subject: u64) -> Vec<usize> {
+        let place = self.place(subject);
+        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        let shares = rules.iter().map(|rule| rule.share.as_ref()).enumerate();
+        shares
+            .filter(|(_, share)| share.is_some_and(|share| share.contains(&place)))
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    /// Where among all subscriptions this one is, from 0 to 1.
+    fn place(&self, subject: u64) -> f64 {
+        Draw::new(!self.seed).of(subject).unit()
     }
 
     /// The rules as they were given, each with how many POSTs it still applies to.
@@ -191,9 +298,10 @@ impl Behaviour {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::draw;
 
     fn behave(json: &str) -> Behaviour {
-        let behaviour = Behaviour::honest();
+        let behaviour = Behaviour::honest(7);
         behaviour
             .replace(document::parse(json.as_bytes()).unwrap())
             .unwrap();
@@ -203,8 +311,96 @@ mod tests {
     fn status(plan: &Plan) -> Option<u16> {
         match &plan.answer {
             PlannedAnswer::Fixed(answer) => Some(answer.status.as_u16()),
-            PlannedAnswer::Honest | PlannedAnswer::Reset => None,
+            _ => None,
         }
+    }
+
+    fn plan(behaviour: &Behaviour, token: &str) -> Plan {
+        plan_for(behaviour, token, draw::thing(token), 0)
+    }
+
+    fn plan_for(behaviour: &Behaviour, token: &str, subject: u64, nth: u64) -> Plan {
+        behaviour.plan(&Target {
+            token,
+            site: None,
+            subject,
+            nth,
+            on_connection: nth + 1,
+        })
+    }
+
+    #[test]
+    fn probabilities_are_those_of_all_posts_and_delays_come_on_top() {
+        let behaviour = behave(
+            r#"[{"delay_ms":30,"continue":true},{"probability":0.1,"status":429},
+                {"probability":0.05,"status":503,"delay_ms":10},{"probability":0.02,"reset":true},
+                {"probability":0.5,"delay_ms":1,"continue":true}]"#,
+        );
+        let plans: Vec<_> = (0..20_000)
+            .map(|subject| plan_for(&behaviour, "a", subject, 0))
+            .collect();
+        let count =
+            |wanted: &dyn Fn(&Plan) -> bool| plans.iter().filter(|plan| wanted(plan)).count();
+        assert!((1_800..2_200).contains(&count(&|plan| status(plan) == Some(429))));
+        assert!((900..1_100).contains(&count(&|plan| status(plan) == Some(503))));
+        let resets = count(&|plan| matches!(plan.answer, PlannedAnswer::Break(Break::Reset)));
+        assert!((320..480).contains(&resets));
+        for plan in &plans {
+            let millis = plan.delay.as_millis();
+            match status(plan) {
+                Some(503) => assert_eq!(millis, 40),
+                Some(_) => assert_eq!(millis, 30),
+                None => assert!((30..=31).contains(&millis)),
+            }
+        }
+    }
+
+    #[test]
+    fn chance_is_the_same_again_with_the_same_seed() {
+        let rules = r#"{"probability":0.5,"status":503,"delay_ms":{"p50_ms":50,"p99_ms":400}}"#;
+        let all = |behaviour: &Behaviour| {
+            (0..1_000)
+                .map(|nth| plan_for(behaviour, "a", 3, nth))
+                .map(|plan| (status(&plan), plan.delay))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(all(&behave(rules)), all(&behave(rules)));
+        let other = Behaviour::honest(8);
+        other
+            .replace(document::parse(rules.as_bytes()).unwrap())
+            .unwrap();
+        assert_ne!(all(&behave(rules)), all(&other));
+    }
+
+    #[test]
+    fn shares_are_of_subscriptions_and_do_not_overlap() {
+        let behaviour =
+            behave(r#"[{"share":0.01,"status":410},{"share":0.2,"status":503,"probability":0.5}]"#);
+        let mut gone = 0;
+        for subject in 0..10_000 {
+            let shares = behaviour.shares_of(subject);
+            assert!(shares.len() <= 1);
+            gone += usize::from(shares == [0]);
+            let statuses: Vec<_> = (0..8)
+                .map(|nth| status(&plan_for(&behaviour, "a", subject, nth)))
+                .collect();
+            let may_be: &[_] = match shares.as_slice() {
+                [0] => &[Some(410)],
+                [1] => &[Some(503), None],
+                _ => &[None],
+            };
+            assert!(statuses.iter().all(|status| may_be.contains(status)));
+        }
+        assert!((70..130).contains(&gone), "{gone}");
+    }
+
+    #[test]
+    fn every_so_many_posts_of_a_connection() {
+        let behaviour = behave(r#"{"every":3,"goaway":"graceful"}"#);
+        let winds: Vec<_> = (0..6)
+            .map(|nth| plan_for(&behaviour, "a", 1, nth).wind_down)
+            .collect();
+        assert_eq!(winds, [false, false, true, false, false, true]);
     }
 
     #[test]
@@ -212,26 +408,26 @@ mod tests {
         let behaviour = behave(
             r#"[{"status":410,"subscriptions":["http://127.0.0.1/wpush/v2/aaa"]},{"status":503}]"#,
         );
-        assert_eq!(status(&behaviour.plan("aaa")), Some(410));
-        assert_eq!(status(&behaviour.plan("bbb")), Some(503));
+        assert_eq!(status(&plan(&behaviour, "aaa")), Some(410));
+        assert_eq!(status(&plan(&behaviour, "bbb")), Some(503));
     }
 
     #[test]
     fn times_counts_down_and_shows_what_is_left() {
         let behaviour = behave(r#"{"status":429,"retry_after":"2","times":2}"#);
-        assert_eq!(status(&behaviour.plan("a")), Some(429));
+        assert_eq!(status(&plan(&behaviour, "a")), Some(429));
         assert_eq!(
             behaviour.show().first().and_then(|rule| rule.times),
             Some(1)
         );
-        assert_eq!(status(&behaviour.plan("a")), Some(429));
-        assert_eq!(status(&behaviour.plan("a")), None);
+        assert_eq!(status(&plan(&behaviour, "a")), Some(429));
+        assert_eq!(status(&plan(&behaviour, "a")), None);
     }
 
     #[tokio::test]
     async fn a_second_withhold_keeps_what_the_first_held_and_honesty_releases_it() {
         let behaviour = behave(r#"{"withhold":true}"#);
-        let hold = behaviour.plan("a").hold.unwrap();
+        let hold = plan(&behaviour, "a").hold.unwrap();
         behaviour
             .replace(document::parse(br#"{"withhold":true}"#).unwrap())
             .unwrap();

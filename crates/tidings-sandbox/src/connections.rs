@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Version;
 use serde::Serialize;
+use tokio::sync::watch;
 
 /// Connections beyond this many are counted but no longer listed, the oldest first.
 const MAX_LISTED: usize = 1024;
@@ -45,6 +46,17 @@ impl Protocol {
     }
 }
 
+/// What is to become of a connection; the later ones outdo the former.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Order {
+    /// It announces that it takes no more streams, and answers those that it has.
+    WindDown,
+    /// It says goodbye at once and answers nothing more. HTTP/1.1 knows no goodbye: it is cut.
+    GoAway,
+    /// It ends with a TCP reset.
+    Cut,
+}
+
 /// One accepted connection. The client decides on the protocol with its first octets, so it is
 /// unknown until the first request.
 pub(crate) struct Connection {
@@ -56,9 +68,42 @@ pub(crate) struct Connection {
     posts: AtomicU64,
     posts_now: AtomicU64,
     posts_at_once: AtomicU64,
+    orders: watch::Sender<Option<Order>>,
+    cut: AtomicBool,
 }
 
 impl Connection {
+    /// Orders what is to become of it. Whoever serves it obeys.
+    pub(crate) fn order(&self, order: Order) {
+        if order == Order::Cut {
+            self.cut.store(true, Ordering::Relaxed);
+        }
+        self.orders.send_if_modified(|ordered| {
+            let is_more = *ordered < Some(order);
+            if is_more {
+                *ordered = Some(order);
+            }
+            is_more
+        });
+    }
+
+    /// Resolves when this is ordered, or more than this; says what.
+    pub(crate) async fn ordered(&self, least: Order) -> Order {
+        let mut orders = self.orders.subscribe();
+        let order = orders.wait_for(|ordered| *ordered >= Some(least)).await;
+        // The sender is in `self`, so there is no error.
+        order.ok().and_then(|order| *order).unwrap_or(least)
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
+    }
+
+    /// How many POSTs it has carried, the present one included.
+    pub(crate) fn posts(&self) -> u64 {
+        self.posts.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn count_request(&self, protocol: Protocol) {
         let requests = match protocol {
             Protocol::Http1 => &self.http1_requests,
@@ -143,6 +188,8 @@ impl Connections {
             posts: AtomicU64::new(0),
             posts_now: AtomicU64::new(0),
             posts_at_once: AtomicU64::new(0),
+            orders: watch::Sender::new(None),
+            cut: AtomicBool::new(false),
         });
         self.total.fetch_add(1, Ordering::Relaxed);
         self.open.fetch_add(1, Ordering::Relaxed);

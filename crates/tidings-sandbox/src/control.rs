@@ -2,14 +2,16 @@
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, OriginalUri};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use http::{Method, StatusCode};
 
 use crate::problem::Problem;
 use crate::service::PushService;
 
 mod behaviour;
+mod counts;
 mod messages;
+mod outage;
 mod query;
 pub(crate) mod services;
 mod stats;
@@ -22,8 +24,11 @@ pub(crate) fn router() -> Router<std::sync::Arc<PushService>> {
     Router::new()
         .route(
             "/subscriptions",
-            post(subscriptions::create).delete(subscriptions::end),
+            post(subscriptions::create)
+                .get(counts::list)
+                .delete(subscriptions::end),
         )
+        .route("/outage", put(outage::begin).delete(outage::end))
         .route("/services", get(services::list))
         .route("/messages", get(messages::list))
         .route("/stats", get(stats::show).delete(stats::reset))

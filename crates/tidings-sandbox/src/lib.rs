@@ -32,11 +32,28 @@
 //!   while withheld or if the sender went away). `truncated` says that older ones were forgotten.
 //! - `PUT /sandbox/behaviour` takes a rule, or a list of rules of which the first that applies
 //!   decides about a POST. Members: `withhold` (the message is taken in, the answer waits until a
-//!   behaviour without withholding is set), `delay_ms` (the same for a time), `status` with
+//!   behaviour without withholding is set), `delay_ms` (the same for a time: a number,
+//!   `{"from_ms":A,"to_ms":B}` evenly between, or `{"p50_ms":A,"p99_ms":B}` log-normally), `status` with
 //!   `retry_after`, `headers` and `body` (that answer, by default worded as the push service that
-//!   is played would; nobody gets the message unless it is a 2xx), `reset`
-//!   (no answer; nobody gets the message), `times` (how many POSTs it applies to) and
-//!   `subscriptions` (which). `GET` shows the rules; `DELETE` brings honest answers back.
+//!   is played would; nobody gets the message unless it is a 2xx), `wrong_key` (the answer that the
+//!   push service gives to a message signed with another key), `reset` (`RST_STREAM`),
+//!   `refuse_stream` (the same with `REFUSED_STREAM`), `disconnect` (TCP reset), `goaway`
+//!   (`"abrupt"`: the connection says goodbye and answers nothing more; `"graceful"`: it answers
+//!   what it has), `stall` (no answer, ever). Without an answer nobody gets the message.
+//!   To whom it applies: `subscriptions` (endpoints or tokens), `share` (from 0 to 1: this part of
+//!   all subscriptions, always the same ones), `services` (personalities or hosts), `every` (each
+//!   so manieth POST of a connection), `times` (how many POSTs), `probability` (from 0 to 1).
+//!   The shares of several rules do not overlap, nor do their probabilities: with 0.1 and 0.05, one
+//!   POST in ten meets the first and one in twenty the second. A rule with `continue` adds its
+//!   delay, and the next ones are asked. `GET` shows the rules and the seed that chance follows
+//!   from ([`SandboxOptions::seed`]); `DELETE` brings honest answers back.
+//! - `PUT /sandbox/outage` puts services out of order: `{"services":["fcm"],"seconds":60,
+//!   "how":"refuse"}` (nobody listens), `"drop"` (connections end with a reset) or `"silence"`
+//!   (nothing is ever said). Their open connections end with a reset. `DELETE` ends it. Only
+//!   services played besides can be out of order, so that the controls are always reached.
+//! - `GET /sandbox/subscriptions` lists all virtual user agents as NDJSON: `endpoint`, `posts`,
+//!   `accepted`, `duplicates`, `decrypted` (these two stop at 65 535), `gone`, and in `shares` the
+//!   numbers, from 0, of the rules whose `share` it is in. `DELETE /sandbox/stats` leaves it as it is.
 //! - `GET /sandbox/stats` gives counters, `DELETE` sets them to zero:
 //!   - `posts` push messages read to their end, `answered` of them (by status in `answers`),
 //!     `vanished` of which the sender went away before its answer, `resets`, `in_flight`,
@@ -56,11 +73,13 @@ mod behaviour;
 mod connections;
 mod control;
 mod delivery_counters;
+mod draw;
 mod fingerprints;
 mod inbox;
 mod landing;
 mod manner;
 mod options;
+mod outage;
 mod personality;
 mod played_service;
 mod problem;
@@ -69,6 +88,7 @@ mod refusal;
 mod server;
 mod service;
 mod stats;
+mod tcp;
 mod tls;
 mod token;
 pub mod user_agent;

@@ -74,6 +74,11 @@ pub struct SandboxOptions {
     pub personality: Personality,
     /// Of the virtual user agents one in so many decrypts what it gets, always the same ones.
     pub decrypt_one_in: NonZeroU32,
+    /// What follows from chance follows from this: which POSTs and subscriptions the rules of
+    /// `PUT /sandbox/behaviour` meet. `None` is another number each time.
+    pub seed: Option<u64>,
+    /// Rules in force from the start, in the form of `PUT /sandbox/behaviour`.
+    pub behaviour: Option<String>,
     /// How many messages are remembered for `GET /sandbox/messages`.
     pub kept: KeptMessages,
     /// The time.
@@ -96,6 +101,8 @@ impl SandboxOptions {
             ca: CaOutput::default(),
             personality: Personality::default(),
             decrypt_one_in: NonZeroU32::MIN,
+            seed: None,
+            behaviour: None,
             kept: KeptMessages::default(),
             clock,
             randomness,

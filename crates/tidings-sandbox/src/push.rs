@@ -1,5 +1,6 @@
 //! RFC 8030 towards application servers: taking in push messages.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,10 +11,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{AUTHORIZATION, HeaderMap};
+use http::request::Parts;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
-use crate::behaviour::{FixedAnswer, PlannedAnswer};
-use crate::connections::{Connection, Listener, Protocol};
+use crate::behaviour::{Break, FixedAnswer, Hold, Plan, PlannedAnswer, Target};
+use crate::connections::{Connection, Listener, Order, Protocol};
+use crate::delivery_counters::DeliveryCounters;
+use crate::draw;
 use crate::inbox::{AnswerSlot, Content, KeptMessage};
 use crate::manner::Manner;
 use crate::refusal::Refusal;
@@ -36,45 +40,83 @@ pub(crate) struct ResetStream;
 pub(crate) async fn post(
     State(service): State<Arc<PushService>>,
     Extension(connection): Extension<Arc<Connection>>,
-    Path((version, token)): Path<(String, String)>,
     request: Request,
 ) -> Response {
-    let mut tally = service
-        .stats
-        .tally(&connection, Protocol::of(request.version()));
     let (head, body) = request.into_parts();
+    let limit = service
+        .manner(connection.listener)
+        .personality
+        .max_body_bytes();
+    match take(&service, &connection, head, read(body, limit)).await {
+        Outcome::Answer(response) => response,
+        Outcome::Break(how) => {
+            match how {
+                Break::Disconnect => connection.order(Order::Cut),
+                Break::GoAway => connection.order(Order::GoAway),
+                Break::Reset | Break::Refuse => {}
+            }
+            Extension(ResetStream).into_response()
+        }
+        Outcome::Vanished => Extension(ResetStream).into_response(),
+    }
+}
+
+/// What becomes of a POST.
+pub(crate) enum Outcome {
+    Answer(Response),
+    Break(Break),
+    /// The sender is not there any more.
+    Vanished,
+}
+
+/// Why there is no body.
+pub(crate) enum ReadError {
+    /// Too much of it.
+    TooLarge,
+    /// It ended early or took too long.
+    Incomplete,
+    /// The sender is not there any more.
+    Vanished,
+}
+
+/// Takes a push message, whatever the protocol it came by.
+pub(crate) async fn take(
+    service: &Arc<PushService>,
+    connection: &Arc<Connection>,
+    head: Parts,
+    body: impl Future<Output = Result<Bytes, ReadError>>,
+) -> Outcome {
+    let mut tally = service.stats.tally(connection, Protocol::of(head.version));
     let manner = service.manner(connection.listener);
-    let body = read(body, manner.personality.max_body_bytes()).await;
+    let limit = manner.personality.max_body_bytes();
+    let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(ReadError::TooLarge)) => Err(Refusal::TooLarge { limit }),
+        Ok(Err(ReadError::Incomplete)) | Err(_) => Err(Refusal::Incomplete),
+        Ok(Err(ReadError::Vanished)) => return Outcome::Vanished,
+    };
     if !matches!(body, Err(Refusal::Incomplete)) {
         tally.received();
     }
-
-    let plan = service.behaviour.plan(&token);
-    let endpoint = Endpoint {
-        listener: connection.listener,
-        version: &version,
-        token: &token,
-    };
-    let judge = || service.take_in(&endpoint, &head.headers, body);
-    let answer = match plan.answer {
-        PlannedAnswer::Honest => Answer::honest(&manner, judge()),
-        PlannedAnswer::Fixed(fixed) if fixed.status.is_success() => {
-            Answer::honest(&manner, judge()).with(&manner, &fixed)
-        }
-        PlannedAnswer::Fixed(fixed) => Answer {
-            slot: None,
-            response: manner.commanded(&fixed, None),
-        },
-        PlannedAnswer::Reset => {
+    let decided = service.decide(connection, &head, body);
+    // It may be long until the answer, and there may be many.
+    drop(head);
+    let answer = match decided.answer {
+        Ok(answer) => answer,
+        Err(how) => {
+            let Some(how) = how else {
+                tally.withheld();
+                service.draining.cancelled().await;
+                return Outcome::Vanished;
+            };
             tally.reset();
-            return Extension(ResetStream).into_response();
+            return Outcome::Break(how);
         }
     };
-
-    if !plan.delay.is_zero() {
-        tokio::time::sleep(plan.delay).await;
+    if !decided.delay.is_zero() {
+        tokio::time::sleep(decided.delay).await;
     }
-    if let Some(hold) = plan.hold {
+    if let Some(hold) = decided.hold {
         tally.withheld();
         tokio::select! {
             () = hold.released() => {}
@@ -87,7 +129,81 @@ pub(crate) async fn post(
         slot.set(status);
     }
     tally.answered(status);
-    answer.response
+    if decided.wind_down {
+        connection.order(Order::WindDown);
+    }
+    Outcome::Answer(answer.response)
+}
+
+/// What is done with a POST after it was read; nothing of the request is left in it.
+struct Decided {
+    /// Or how the POST ends without one; without end for `None`.
+    answer: Result<Answer, Option<Break>>,
+    delay: Duration,
+    hold: Option<Hold>,
+    wind_down: bool,
+}
+
+impl PushService {
+    fn decide(
+        &self,
+        connection: &Connection,
+        head: &Parts,
+        body: Result<Bytes, Refusal>,
+    ) -> Decided {
+        let listener = connection.listener;
+        let manner = self.manner(listener);
+        let path = head.uri.path().strip_prefix("/wpush/").unwrap_or_default();
+        let (version, token) = path.split_once('/').unwrap_or_default();
+        let receiver = self.receiver(token);
+        let before = receiver
+            .as_ref()
+            .and_then(Receiver::counters)
+            .map_or(0, DeliveryCounters::count_post);
+        let plan = if self.behaviour.is_honest() {
+            Plan::HONEST
+        } else {
+            self.behaviour.plan(&Target {
+                token,
+                site: self.site(listener),
+                subject: receiver
+                    .as_ref()
+                    .map_or_else(|| draw::thing(token), Receiver::subject),
+                nth: before.into(),
+                on_connection: connection.posts(),
+            })
+        };
+        let endpoint = Endpoint { listener, version };
+        let judge = || self.take_in(receiver, &endpoint, &head.headers, body);
+        let answer = match plan.answer {
+            PlannedAnswer::Honest => Answer::honest(&manner, judge()),
+            PlannedAnswer::Fixed(fixed) if fixed.status.is_success() => {
+                Answer::honest(&manner, judge()).with(&manner, &fixed)
+            }
+            PlannedAnswer::Fixed(fixed) => Answer {
+                slot: None,
+                response: manner.commanded(&fixed, None),
+            },
+            PlannedAnswer::WrongKey => Answer::honest(&manner, Err(Refusal::OtherKey)),
+            PlannedAnswer::Break(how) => return plan_without(Some(how)),
+            PlannedAnswer::Stall => return plan_without(None),
+        };
+        Decided {
+            answer: Ok(answer),
+            delay: plan.delay,
+            hold: plan.hold,
+            wind_down: plan.wind_down,
+        }
+    }
+}
+
+fn plan_without(how: Option<Break>) -> Decided {
+    Decided {
+        answer: Err(how),
+        delay: Duration::ZERO,
+        hold: None,
+        wind_down: false,
+    }
 }
 
 /// `DELETE /m/{id}`: the application server withdraws a message that was not delivered yet.
@@ -104,12 +220,11 @@ pub(crate) async fn withdraw(
     }
 }
 
-async fn read(body: Body, limit: usize) -> Result<Bytes, Refusal> {
-    let whole = Limited::new(body, limit).collect();
-    match tokio::time::timeout(BODY_TIMEOUT, whole).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge { limit }),
-        Ok(Err(_)) | Err(_) => Err(Refusal::Incomplete),
+async fn read(body: Body, limit: usize) -> Result<Bytes, ReadError> {
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ReadError::TooLarge),
+        Err(_) => Err(ReadError::Incomplete),
     }
 }
 
@@ -117,7 +232,6 @@ async fn read(body: Body, limit: usize) -> Result<Bytes, Refusal> {
 struct Endpoint<'a> {
     listener: Listener,
     version: &'a str,
-    token: &'a str,
 }
 
 /// A message that was taken in.
@@ -164,12 +278,12 @@ impl PushService {
     /// Judges a message and, if it is good, takes it in.
     fn take_in(
         &self,
+        receiver: Option<Receiver>,
         endpoint: &Endpoint<'_>,
         headers: &HeaderMap,
         body: Result<Bytes, Refusal>,
     ) -> Result<Accepted, Refusal> {
-        let receiver = self
-            .receiver(endpoint.token)
+        let receiver = receiver
             .filter(|receiver| {
                 receiver.is_at(endpoint.listener)
                     && endpoint.version == if receiver.key().is_some() { "v2" } else { "v1" }
@@ -298,7 +412,12 @@ impl PushService {
             }
         }
         match content {
-            Content::Plaintext(_) => self.stats.decrypted.increment(),
+            Content::Plaintext(_) => {
+                self.stats.decrypted.increment();
+                if let Some(counters) = counters {
+                    counters.count_decrypted();
+                }
+            }
             Content::Undecryptable(_) => self.stats.decrypt_failures.increment(),
             Content::Sealed(_) => self.stats.not_decrypted.increment(),
             Content::Empty => {}

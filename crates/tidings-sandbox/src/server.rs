@@ -22,9 +22,10 @@ use crate::played_service::MAX_SERVICES;
 use crate::problem::Problem;
 use crate::service::{PushService, Site, Sites};
 use crate::tls::{Tls, TlsError};
-use crate::{control, landing, push};
+use crate::{behaviour, control, landing, push};
 
 mod acceptor;
+mod http2;
 
 use acceptor::Acceptor;
 
@@ -56,6 +57,12 @@ impl Sandbox {
             None
         };
         let service = Arc::new(PushService::new(&options, sites));
+        if let Some(rules) = &options.behaviour {
+            let rules = behaviour::parse(rules.as_bytes());
+            rules
+                .and_then(|rules| service.behaviour.replace(rules))
+                .map_err(SandboxError::Behaviour)?;
+        }
         let killed = CancellationToken::new();
         let ca_pem = tls.as_ref().map(|tls| tls.ca_pem.clone());
         let tls = tls.map(|tls| tls.config);
@@ -190,6 +197,9 @@ pub enum SandboxError {
         /// What the system says.
         source: io::Error,
     },
+    /// The rules to begin with are none.
+    #[error("the behaviour to begin with cannot be used: {0}")]
+    Behaviour(String),
     /// The public host is no host.
     #[error("the public host {host:?} is neither a name nor an address: give it without port")]
     PublicHost {

@@ -11,10 +11,12 @@ use url::Host;
 use crate::behaviour::Behaviour;
 use crate::connections::Listener;
 use crate::delivery_counters::DeliveryCounters;
+use crate::draw;
 use crate::fingerprints::Fingerprints;
 use crate::inbox::{Inbox, ReceiverId};
 use crate::manner::Manner;
 use crate::options::{Clock, SandboxOptions};
+use crate::outage::Outage;
 use crate::personality::Personality;
 use crate::stats::Stats;
 use crate::token::Token;
@@ -48,6 +50,7 @@ pub(crate) struct Site {
     pub(crate) host: Host,
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    pub(crate) outage: Outage,
     vapid: VapidCheck,
 }
 
@@ -63,6 +66,7 @@ impl Site {
             personality,
             host,
             address,
+            outage: Outage::none(),
             vapid: VapidCheck::new(origin, personality),
         }
     }
@@ -87,7 +91,9 @@ impl PushService {
             randomness: Arc::clone(&options.randomness),
             user_agents: UserAgents::default(),
             virtual_agents: VirtualAgents::new(&*options.randomness),
-            behaviour: Behaviour::honest(),
+            behaviour: Behaviour::honest(
+                options.seed.unwrap_or_else(|| seed(&*options.randomness)),
+            ),
             stats: Arc::new(Stats::new()),
             inbox: Inbox::new(options.kept),
             fingerprints: Fingerprints::new(),
@@ -169,6 +175,13 @@ impl PushService {
     }
 }
 
+fn seed(randomness: &dyn Randomness) -> u64 {
+    let mut octets = [0; 8];
+    randomness.fill(&mut octets);
+    // JSON has no larger numbers that everybody reads alike.
+    u64::from_be_bytes(octets) >> 11
+}
+
 /// Who holds a subscription.
 pub(crate) enum Receiver {
     /// A user agent at the other end of a WebSocket.
@@ -197,6 +210,14 @@ impl Receiver {
                 (own, asked),
                 (Listener::Service(_), _) | (_, Listener::Service(_))
             )
+    }
+
+    /// What names it to chance: virtual ones have the same name in every run.
+    pub(crate) fn subject(&self) -> u64 {
+        match self {
+            Self::Channel(channel) => draw::thing(&channel.token.encode()),
+            Self::Virtual(agent) => agent.index().into(),
+        }
     }
 
     /// The application server's key that the subscription is tied to.

@@ -3,7 +3,7 @@
 //! The keys come from the sandbox's seed by HKDF, the endpoint is the number with a MAC. What is
 //! stored for each is sixteen octets of counters.
 
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::{hkdf, hmac};
@@ -51,14 +51,8 @@ pub(crate) struct Batch {
     key: Option<VapidPublicKey>,
     /// Where the endpoints of its agents are, in turn; never empty.
     listeners: Box<[Listener]>,
-    agents: Box<[Remembered]>,
-}
-
-/// What is remembered of one agent.
-#[derive(Default)]
-struct Remembered {
-    counters: DeliveryCounters,
-    gone: AtomicBool,
+    /// All that is remembered of each.
+    agents: Box<[DeliveryCounters]>,
 }
 
 impl Batch {
@@ -101,21 +95,16 @@ impl VirtualAgent {
     }
 
     pub(crate) fn is_gone(&self) -> bool {
-        self.remembered()
-            .is_some_and(|agent| agent.gone.load(Ordering::Relaxed))
+        self.counters().is_some_and(DeliveryCounters::is_ended)
     }
 
     pub(crate) fn unsubscribe(&self) {
-        if let Some(agent) = self.remembered() {
-            agent.gone.store(true, Ordering::Relaxed);
+        if let Some(agent) = self.counters() {
+            agent.end();
         }
     }
 
     pub(crate) fn counters(&self) -> Option<&DeliveryCounters> {
-        self.remembered().map(|agent| &agent.counters)
-    }
-
-    fn remembered(&self) -> Option<&Remembered> {
         let place = usize::try_from(self.index.checked_sub(self.batch.first)?).ok()?;
         self.batch.agents.get(place)
     }
@@ -147,7 +136,7 @@ impl VirtualAgents {
         if first.checked_add(count).is_none_or(|end| end > MAX_AGENTS) {
             return Err(TooManyAgents { existing: first });
         }
-        let agents = (0..count).map(|_| Remembered::default()).collect();
+        let agents = (0..count).map(|_| DeliveryCounters::default()).collect();
         let batch = Arc::new(Batch {
             first,
             key,
@@ -167,6 +156,18 @@ impl VirtualAgents {
         batch.indices().contains(&index).then(|| VirtualAgent {
             batch: Arc::clone(batch),
             index,
+        })
+    }
+
+    /// All agents there are now, in the order of their numbers.
+    pub(crate) fn all(&self) -> impl Iterator<Item = VirtualAgent> + Send + use<> {
+        let batches = self.batches.read().unwrap_or_else(PoisonError::into_inner);
+        batches.clone().into_iter().flat_map(|batch| {
+            let indices = batch.indices();
+            indices.map(move |index| VirtualAgent {
+                batch: Arc::clone(&batch),
+                index,
+            })
         })
     }
 
@@ -285,6 +286,6 @@ mod tests {
 
     #[test]
     fn an_agent_costs_sixteen_octets() {
-        assert_eq!(size_of::<Remembered>(), 16);
+        assert_eq!(size_of::<DeliveryCounters>(), 16);
     }
 }

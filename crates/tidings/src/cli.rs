@@ -131,6 +131,24 @@ pub(crate) struct SandboxArgs {
     /// them, which costs more than everything else that a message does here
     #[arg(long, default_value = "1", value_name = "N")]
     pub(crate) decrypt_one_in: NonZeroU32,
+
+    /// How it misbehaves from the start: a file with what `PUT /sandbox/behaviour` takes
+    ///
+    /// For example `[{"delay_ms":{"p50_ms":50,"p99_ms":400},"continue":true},
+    /// {"probability":0.1,"status":429,"retry_after":"2"}, {"probability":0.02,"reset":true},
+    /// {"share":0.01,"status":410}]`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) behaviour: Option<PathBuf>,
+
+    /// What chance follows from: with the same number, the same virtual user agents meet the same
+    /// faults [default: another number each time]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// How many messages of each subscription can be looked at afterwards; 0 keeps none, which is
+    /// faster
+    #[arg(long, default_value_t = 32, value_name = "N")]
+    pub(crate) keep_messages: usize,
 }
 
 /// How to reach a running server.

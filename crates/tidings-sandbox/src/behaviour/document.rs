@@ -6,14 +6,19 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{FixedAnswer, FixedBody, FixedOrReset, Rule};
+use super::delay::Delay;
+use super::{Break, Deed, FixedAnswer, FixedBody, Rule};
 
-/// The longest delay of an answer, in milliseconds: an hour.
-const MAX_DELAY_MS: u64 = 60 * 60 * 1000;
+/// The most rules that are in force at once.
+const MAX_RULES: usize = 256;
 
 /// A rule as it is written in `PUT /sandbox/behaviour`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "it is what people write; inside it becomes an enum"
+)]
 pub(crate) struct RuleDocument {
     pub(crate) withhold: bool,
     status: Option<u16>,
@@ -21,12 +26,79 @@ pub(crate) struct RuleDocument {
     headers: BTreeMap<String, String>,
     /// Text is sent as it is, anything else as JSON.
     body: Option<Value>,
-    pub(crate) delay_ms: u64,
+    pub(super) delay_ms: Delay,
     reset: bool,
+    refuse_stream: bool,
+    disconnect: bool,
+    goaway: Option<GoAway>,
+    stall: bool,
+    wrong_key: bool,
+    /// How likely it is that it applies; without it, it always does.
+    pub(super) probability: Option<f64>,
+    /// Which part of all subscriptions it applies to.
+    share: Option<f64>,
+    /// Each so manieth POST of a connection only.
+    pub(super) every: Option<u64>,
+    /// Personalities or hosts of the services that it applies to; all without it.
+    pub(super) services: Option<Vec<String>>,
+    /// Whether later rules are asked as well; it only adds its delay then.
+    #[serde(rename = "continue")]
+    pub(super) and_next: bool,
     /// How many POSTs it applies to; all without it.
     pub(crate) times: Option<u64>,
     /// Endpoints, or the tokens at their end; all without it.
     subscriptions: Option<Vec<String>>,
+}
+
+/// How a connection says goodbye.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum GoAway {
+    /// The present POST is answered, as are all others under way.
+    Graceful,
+    /// None of them is.
+    Abrupt,
+}
+
+impl RuleDocument {
+    pub(super) fn winds_down(&self) -> bool {
+        self.goaway == Some(GoAway::Graceful)
+    }
+}
+
+/// Makes rules of what was read; each `share` begins where the one before ends.
+pub(super) fn rules(documents: Vec<RuleDocument>) -> Result<Vec<Rule>, String> {
+    let got = documents.len();
+    if got > MAX_RULES {
+        return Err(format!(
+            "{got} rules are too many: at most {MAX_RULES} are taken"
+        ));
+    }
+    let (mut shared, mut likely) = (0.0, 0.0);
+    let mut rules = Vec::with_capacity(got);
+    for document in documents {
+        let is_for_some = document.share.is_some()
+            || document.subscriptions.is_some()
+            || document.services.is_some()
+            || document.every.is_some();
+        if !document.and_next && !is_for_some {
+            likely += document.probability.unwrap_or_default();
+        }
+        let mut rule = Rule::try_from(document)?;
+        if let Some(share) = rule.document.share {
+            rule.share = Some(shared..shared + share);
+            shared += share;
+        }
+        rules.push(rule);
+    }
+    for (name, sum) in [("share", shared), ("probability", likely)] {
+        if sum > 1.0 + f64::EPSILON {
+            return Err(format!(
+                "the rules' {name} sum up to {sum}: they exclude each other, so at most to 1"
+            ));
+        }
+    }
+    Ok(rules)
 }
 
 /// Reads one rule or a list of them.
@@ -55,13 +127,21 @@ impl TryFrom<RuleDocument> for Rule {
     type Error = String;
 
     fn try_from(document: RuleDocument) -> Result<Self, String> {
-        if document.delay_ms > MAX_DELAY_MS {
-            return Err(format!(
-                "delay_ms is over {MAX_DELAY_MS}: use withhold to wait without end"
-            ));
+        document.delay_ms.check()?;
+        for (name, part) in [
+            ("probability", document.probability),
+            ("share", document.share),
+        ] {
+            if part.is_some_and(|part| !(0.0..=1.0).contains(&part)) {
+                return Err(format!("{name} must be from 0 to 1"));
+            }
+        }
+        if document.every == Some(0) {
+            return Err("every must be 1 or more".to_owned());
         }
         Ok(Self {
-            answer: answer(&document)?,
+            deed: deed(&document)?,
+            share: None,
             tokens: document.subscriptions.as_ref().map(|subscriptions| {
                 subscriptions
                     .iter()
@@ -74,12 +154,35 @@ impl TryFrom<RuleDocument> for Rule {
     }
 }
 
-fn answer(document: &RuleDocument) -> Result<FixedOrReset, String> {
-    if document.reset && document.status.is_some() {
-        return Err("reset gives no answer, so it cannot have a status: leave one out".to_owned());
+fn deed(document: &RuleDocument) -> Result<Deed, String> {
+    let goodbye = document.goaway == Some(GoAway::Abrupt);
+    let others = [
+        (document.reset, Deed::Break(Break::Reset)),
+        (document.refuse_stream, Deed::Break(Break::Refuse)),
+        (document.disconnect, Deed::Break(Break::Disconnect)),
+        (goodbye, Deed::Break(Break::GoAway)),
+        (document.stall, Deed::Stall),
+        (document.wrong_key, Deed::WrongKey),
+    ];
+    let mut chosen = others.into_iter().filter(|(is_chosen, _)| *is_chosen);
+    let first = chosen.next();
+    let is_clear = chosen.next().is_none() && (first.is_none() || document.status.is_none());
+    if !is_clear {
+        return Err(
+            "status, reset, refuse_stream, disconnect, goaway, stall and wrong_key exclude each \
+             other: leave one out, or make two rules"
+                .to_owned(),
+        );
     }
-    if document.reset {
-        return Ok(FixedOrReset::Reset);
+    let does_more = first.is_some()
+        || document.status.is_some()
+        || document.goaway.is_some()
+        || document.withhold;
+    if document.and_next && does_more {
+        return Err("a rule with continue only adds its delay_ms: leave the rest out".to_owned());
+    }
+    if let Some((_, deed)) = first {
+        return Ok(deed);
     }
     let Some(status) = document.status else {
         if document.retry_after.is_some() || document.body.is_some() || !document.headers.is_empty()
@@ -88,7 +191,7 @@ fn answer(document: &RuleDocument) -> Result<FixedOrReset, String> {
                 "retry_after, headers and body belong to a chosen answer: add a status".to_owned(),
             );
         }
-        return Ok(FixedOrReset::Neither);
+        return Ok(Deed::Honest);
     };
     let status = StatusCode::from_u16(status)
         .ok()
@@ -105,7 +208,7 @@ fn answer(document: &RuleDocument) -> Result<FixedOrReset, String> {
                 header::RETRY_AFTER
             )
         })?;
-    Ok(FixedOrReset::Fixed(Arc::new(FixedAnswer {
+    Ok(Deed::Fixed(Arc::new(FixedAnswer {
         status,
         retry_after,
         headers: headers(document)?,
@@ -148,17 +251,31 @@ mod tests {
             (r#"{"headers":{"a":"b"}}"#, "add a status"),
             (r#"{"status":429,"headers":{"a b":"c"}}"#, "a b"),
             (r#"{"delay_ms":3600001}"#, "withhold"),
+            (r#"{"delay_ms":"1s"}"#, "number of milliseconds"),
+            (r#"{"delay_ms":{"p50_ms":9,"p99_ms":8}}"#, "p50_ms"),
+            (r#"{"delay_ms":{"p50_ms":0,"p99_ms":8}}"#, "p50_ms"),
+            (r#"{"delay_ms":{"from_ms":9,"to_ms":8}}"#, "from_ms"),
+            (r#"{"delay_ms":{"from_ms":0,"to_ms":3600001}}"#, "withhold"),
+            (r#"{"probability":1.1}"#, "from 0 to 1"),
+            (r#"{"share":-0.1}"#, "from 0 to 1"),
+            (
+                r#"[{"share":0.6,"stall":true},{"share":0.6,"reset":true}]"#,
+                "share sum up",
+            ),
+            (
+                r#"[{"probability":0.6},{"probability":0.6}]"#,
+                "probability sum up",
+            ),
+            (r#"{"every":0}"#, "1 or more"),
+            (r#"{"goaway":"now"}"#, "graceful"),
+            (r#"{"stall":true,"disconnect":true}"#, "leave one out"),
+            (r#"{"status":429,"continue":true}"#, "only adds"),
             (r#"[{"status":"429"}]"#, "[0].status"),
             ("", "Send one rule"),
         ];
         for (json, hint) in CASES {
             let refusal = parse(json.as_bytes())
-                .and_then(|rules| {
-                    rules
-                        .into_iter()
-                        .map(Rule::try_from)
-                        .collect::<Result<Vec<_>, _>>()
-                })
+                .and_then(rules)
                 .err()
                 .unwrap_or_else(|| panic!("{json} was taken"));
             assert!(refusal.contains(hint), "{json}: {refusal}");

@@ -13,6 +13,7 @@ use crate::service::PushService;
 /// `GET /sandbox/behaviour`: the rules in force; an empty list means honest answers.
 pub(crate) async fn show(State(service): State<Arc<PushService>>) -> Json<Rules> {
     Json(Rules {
+        seed: service.behaviour.seed(),
         rules: service.behaviour.show(),
     })
 }
@@ -39,5 +40,7 @@ pub(crate) async fn restore(State(service): State<Arc<PushService>>) -> Json<Rul
 
 #[derive(Serialize)]
 pub(crate) struct Rules {
+    /// What chance follows from.
+    seed: u64,
     rules: Vec<RuleDocument>,
 }

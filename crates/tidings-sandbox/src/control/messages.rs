@@ -44,7 +44,7 @@ pub(crate) struct MessageList {
     gone: bool,
     /// Messages taken in since the start.
     received: u32,
-    duplicates: u32,
+    duplicates: u16,
     /// Whether some of them are no longer listed.
     truncated: bool,
     messages: Vec<Message>,

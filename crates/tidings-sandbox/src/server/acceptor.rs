@@ -20,18 +20,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use crate::connections::{Connection, Listener, OpenConnection, Protocol};
+use crate::connections::{Connection, Listener, OpenConnection, Order, Protocol};
+use crate::outage::{How, Outage};
 use crate::push::ResetStream;
-use crate::service::PushService;
+use crate::server::http2;
+use crate::service::{PushService, Site};
+use crate::tcp::Tcp;
 
 /// How long a TLS handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the head of an HTTP/1.1 request may take, idle time between requests included.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// The largest head of a request, in octets. A push message has some 700.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
+pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// How long to wait when the system gives no connection, for lack of file descriptors perhaps.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -52,16 +55,27 @@ pub(super) struct Acceptor {
 enum Versions {
     /// Whatever the client begins with.
     Any,
-    /// What ALPN agreed on.
-    Only(Protocol),
+    /// What ALPN agreed on, if it is not HTTP/2.
+    Http1,
 }
 
 impl Acceptor {
-    pub(super) async fn run(self: Arc<Self>, listener: TcpListener) {
+    pub(super) async fn run(self: Arc<Self>, mut listener: TcpListener) {
         let draining = self.service.draining.clone();
+        let Some(site) = self.service.site(self.listener) else {
+            return;
+        };
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
+                () = refused(&site.outage) => {
+                    drop(listener);
+                    let Some(again) = self.listen_again(site).await else {
+                        return;
+                    };
+                    listener = again;
+                    continue;
+                }
                 () = draining.cancelled() => return,
             };
             match accepted {
@@ -76,23 +90,61 @@ impl Acceptor {
         }
     }
 
+    /// Listens again as soon as nothing is refused any more; `None` if the sandbox ends before.
+    async fn listen_again(&self, site: &Site) -> Option<TcpListener> {
+        loop {
+            tokio::select! {
+                () = site.outage.over() => {}
+                () = self.service.draining.cancelled() => return None,
+            }
+            if site.outage.now() == Some(How::Refuse) {
+                continue;
+            }
+            match TcpListener::bind(site.address).await {
+                Ok(listener) => return Some(listener),
+                Err(error) => {
+                    tracing::error!(%error, address = %site.address, "cannot listen again");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
     async fn serve(self: Arc<Self>, tcp: TcpStream) {
         let open = self.service.stats.connections.open(self.listener);
-        // Answers are small and must not wait for more.
-        let _ = tcp.set_nodelay(true);
+        let Some(site) = self.service.site(self.listener) else {
+            return;
+        };
+        if site.outage.now() == Some(How::Silence) {
+            tokio::select! {
+                () = site.outage.over() => {}
+                () = self.service.draining.cancelled() => {}
+            }
+        }
+        let tcp = Tcp::new(tcp, Arc::clone(open.connection()));
+        let cut = async {
+            site.outage.begun().await;
+            // Before its socket is dropped.
+            open.connection().order(Order::Cut);
+        };
+        tokio::select! {
+            () = Arc::clone(&self).speak(tcp, &open) => {}
+            () = cut => {}
+        }
+    }
+
+    async fn speak(self: Arc<Self>, tcp: Tcp, open: &OpenConnection) {
         let Some(tls) = &self.tls else {
-            return self.speak_http(tcp, Versions::Any, &open).await;
+            return self.speak_http(tcp, Versions::Any, open).await;
         };
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(tcp)).await {
             Ok(Ok(stream)) => {
                 let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                let protocol = if is_http2 {
-                    Protocol::Http2
+                if is_http2 {
+                    http2::serve(&self, stream, open).await;
                 } else {
-                    Protocol::Http1
-                };
-                self.speak_http(stream, Versions::Only(protocol), &open)
-                    .await;
+                    self.speak_http(stream, Versions::Http1, open).await;
+                }
             }
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -110,14 +162,21 @@ impl Acceptor {
         let server = self.http(versions);
         let mut conversation =
             pin!(server.serve_connection_with_upgrades(TokioIo::new(stream), respond));
-        let ended = tokio::select! {
-            ended = conversation.as_mut() => ended,
-            () = self.service.draining.cancelled() => {
+        let connection = open.connection();
+        let mut wound_down = pin!(connection.ordered(Order::WindDown));
+        let mut is_winding_down = false;
+        let ended = loop {
+            tokio::select! {
+                ended = conversation.as_mut() => break ended,
+                _ = &mut wound_down, if !is_winding_down => {}
+                () = self.service.draining.cancelled(), if !is_winding_down => {}
+                // Beyond that, all that HTTP/1.1 can do is to close.
+                _ = connection.ordered(Order::GoAway) => return connection.order(Order::Cut),
+                () = self.killed.cancelled() => return,
+            }
+            if !is_winding_down {
+                is_winding_down = true;
                 conversation.as_mut().graceful_shutdown();
-                tokio::select! {
-                    ended = conversation => ended,
-                    () = self.killed.cancelled() => return,
-                }
             }
         };
         if let Err(error) = ended {
@@ -142,9 +201,17 @@ impl Acceptor {
             .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX));
         match versions {
             Versions::Any => server,
-            Versions::Only(Protocol::Http1) => server.http1_only(),
-            Versions::Only(Protocol::Http2) => server.http2_only(),
+            Versions::Http1 => server.http1_only(),
         }
+    }
+}
+
+/// Resolves while connections are to be refused.
+async fn refused(outage: &Outage) {
+    outage.begun().await;
+    while outage.now() != Some(How::Refuse) {
+        outage.over().await;
+        outage.begun().await;
     }
 }
 

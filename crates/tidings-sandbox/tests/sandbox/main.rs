@@ -9,6 +9,7 @@
 
 mod behaviour;
 mod control;
+mod faults;
 mod personalities;
 mod requests;
 mod services;

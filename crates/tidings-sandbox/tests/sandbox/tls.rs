@@ -108,7 +108,7 @@ where
     }
 }
 
-async fn post(
+pub(crate) async fn post(
     sender: &mut SendRequest<Bytes>,
     subscription: &Subscription,
     key: &VapidKey,

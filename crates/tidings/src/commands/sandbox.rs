@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use tidings_core::clock::{Clock as _, SystemClock};
-use tidings_sandbox::{AlpnOffer, CaOutput, RunningSandbox, Sandbox, SandboxOptions};
+use tidings_sandbox::{AlpnOffer, CaOutput, KeptMessages, RunningSandbox, Sandbox, SandboxOptions};
 use tidings_webpush::SystemRandomness;
 
 use crate::cli::SandboxArgs;
@@ -22,6 +22,18 @@ pub(super) async fn run(args: SandboxArgs) -> Result<()> {
         has_tls || (args.ca_file.is_none() && !args.http1_only),
         "--ca-file and --http1-only are about TLS: give --listen-tls or --service as well"
     );
+    let behaviour = match &args.behaviour {
+        Some(path) => Some(
+            tokio::fs::read_to_string(path)
+                .await
+                .with_context(|| format!("cannot read {} (--behaviour)", path.display()))?,
+        ),
+        None => None,
+    };
+    let kept = KeptMessages {
+        per_subscription: args.keep_messages,
+        ..KeptMessages::default()
+    };
     let sandbox = Sandbox::start(SandboxOptions {
         http: Some(args.listen),
         https: args.listen_tls,
@@ -30,6 +42,9 @@ pub(super) async fn run(args: SandboxArgs) -> Result<()> {
         alpn,
         personality: args.personality,
         max_concurrent_streams: args.max_concurrent_streams,
+        behaviour,
+        seed: args.seed,
+        kept,
         decrypt_one_in: args.decrypt_one_in,
         ca: args.ca_file.map_or(CaOutput::Memory, CaOutput::File),
         ..options()
