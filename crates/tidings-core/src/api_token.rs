@@ -30,17 +30,20 @@ pub enum Scope {
     ReadSubscriptions,
     /// Register, change and end subscriptions.
     WriteSubscriptions,
+    /// Export subscriptions with their keys and endpoints: whoever has those can send.
+    ExportSubscriptions,
     /// Everything, for every application, API tokens and VAPID keys included.
     Admin,
 }
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::SendMessages,
         Self::ReadMessages,
         Self::ReadSubscriptions,
         Self::WriteSubscriptions,
+        Self::ExportSubscriptions,
         Self::Admin,
     ];
 
@@ -51,6 +54,7 @@ impl Scope {
             Self::ReadMessages => "messages:read",
             Self::ReadSubscriptions => "subscriptions:read",
             Self::WriteSubscriptions => "subscriptions:write",
+            Self::ExportSubscriptions => "subscriptions:export",
             Self::Admin => "admin",
         }
     }

@@ -2,10 +2,12 @@
 
 mod accept_message;
 mod api_tokens;
+mod import_subscriptions;
 mod page_user;
 mod read_messages;
 mod register_subscription;
 mod report_receipts;
+mod restore_subscriptions;
 mod subscriptions;
 mod vapid_keys;
 
@@ -23,11 +25,13 @@ use crate::application_server::api_tokens::ApiTokenUses;
 pub use crate::application_server::api_tokens::{
     API_TOKENS_KEPT, ApiTokenRefused, ApiTokenRequest, MAX_API_TOKEN_LIFE,
 };
+pub use crate::application_server::import_subscriptions::{ImportKeys, ImportRequest};
 pub use crate::application_server::page_user::PageUserError;
 pub use crate::application_server::register_subscription::{
     RegisterError, Registered, RegistrationRequest, Said,
 };
 pub use crate::application_server::report_receipts::ReportedReceipt;
+pub use crate::application_server::restore_subscriptions::{RestoreError, SuspectsVerdict};
 pub use crate::application_server::subscriptions::{
     ChangeError, OwnChange, OwnSubscriptionError, TestError,
 };

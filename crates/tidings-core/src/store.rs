@@ -5,6 +5,7 @@
 
 mod api_tokens;
 mod batches;
+mod imports;
 mod messages;
 mod setup;
 mod subscriptions;
@@ -13,6 +14,9 @@ use crate::sealing::SealingError;
 pub use crate::store::api_tokens::{ApiTokenStore, ApiTokenUse, NewApiToken};
 pub use crate::store::batches::{
     BatchStore, Claim, DueGroup, LoadedMember, PassEnd, Recorded, SendTarget, SuspectedWave,
+};
+pub use crate::store::imports::{
+    ImportStore, Imported, RestoreStore, Restored, SuspectPage, SuspectsDecided,
 };
 pub use crate::store::messages::{
     Accepted, AudienceMember, IdempotencyKey, MessageStore, PlannedStep, ReceiptStore,
@@ -29,6 +33,8 @@ pub trait Store:
     + VapidKeyStore
     + ApiTokenStore
     + SubscriptionStore
+    + ImportStore
+    + RestoreStore
     + MessageStore
     + BatchStore
     + ReceiptStore
@@ -40,6 +46,8 @@ impl<S> Store for S where
         + VapidKeyStore
         + ApiTokenStore
         + SubscriptionStore
+        + ImportStore
+        + RestoreStore
         + MessageStore
         + BatchStore
         + ReceiptStore

@@ -101,6 +101,24 @@ macro_rules! with_every_case {
                 a_lowered_cap_ends_nothing
                 registrations_at_once_do_not_pass_the_cap
             }
+            imports {
+                an_imported_subscription_is_as_a_registered_one
+                many_are_imported_in_their_order
+                importing_again_updates
+                an_import_gives_nobody_a_known_endpoint
+                an_import_wakes_no_tombstone
+                an_import_heeds_the_cap
+                the_same_endpoint_twice_in_an_import_is_one
+                importing_nothing_changes_nothing
+            }
+            restoring {
+                a_gone_subscription_is_restored
+                an_ended_subscription_is_restored_only_if_asked
+                restoring_heeds_the_cap
+                an_active_subscription_stays_when_restored
+                an_unknown_one_is_not_restored
+                without_suspects_nothing_is_decided
+            }
             messages {
                 an_accepted_message_waits_to_be_planned
                 options_are_kept

@@ -1,5 +1,7 @@
 //! Subscriptions: registering, looking at, changing, ending.
 
+mod import;
+mod restore;
 mod row;
 
 use std::num::NonZeroU32;
@@ -17,7 +19,9 @@ use tidings_core::store::{
     Changed, NewSubscription, Page, PageRequest, Registration, StoreError, SubscriptionChange,
     SubscriptionFilter, SubscriptionStore,
 };
-use tidings_core::subscription::{PushServiceGroup, SubscriptionRecord, SubscriptionState, UserId};
+use tidings_core::subscription::{
+    Locale, PushServiceGroup, SubscriptionRecord, SubscriptionState, TimeZoneName, UserId,
+};
 use tidings_webpush::ContentEncoding;
 
 use crate::database::refused;
@@ -136,13 +140,14 @@ fn register(
         return Ok(Registration::OtherKeys);
     }
     let change = said_of(known.as_ref(), &new.change);
-    let user = becomes_active_for(known.as_ref(), &change, SubscriptionState::Active);
+    let before = known.as_ref().map(Known::of);
+    let user = becomes_active_for(before, &change, SubscriptionState::Active);
     if is_full(connection, new.application, user, new.max_per_user)? {
         return Ok(Registration::TooManyOfUser);
     }
     let Some(known) = known else {
-        insert(connection, seals, new)?;
-        apply(connection, new.application, new.id, &change)?;
+        let capability = row::seal_capability(seals, new.id, &new.subscription)?;
+        insert(connection, new, &capability)?;
         let created = find(connection, seals, new.application, new.id)?;
         return created
             .map(Registration::Created)
@@ -156,8 +161,12 @@ fn register(
         .ok_or(StoreError::Unreadable("subscriptions"))
 }
 
-fn insert(connection: &Connection, seals: &Seals, new: &NewSubscription) -> Result<(), StoreError> {
-    let sql = "-- register
+fn insert(
+    connection: &Connection,
+    new: &NewSubscription,
+    capability: &[u8],
+) -> Result<(), StoreError> {
+    let sql = "-- register, import
         UPDATE applications
         SET last_seq = last_seq + 1
         WHERE id = ?1
@@ -166,14 +175,14 @@ fn insert(connection: &Connection, seals: &Seals, new: &NewSubscription) -> Resu
         .prepare_cached(sql)
         .and_then(|mut statement| statement.query_row([new.application.as_i64()], |row| row.get(0)))
         .map_err(refused)?;
-    let capability = row::seal_capability(seals, new.id, &new.subscription)?;
-    let sql = "-- register
+    let sql = "-- register, import
         INSERT INTO subscriptions
             (application_id, seq, id, endpoint_hash, capability, push_service, vapid_key_id,
-             encoding, state, created_at, last_seen_at)
+             encoding, state, created_at, last_seen_at, user, attributes, locale, timezone)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6,
                 (SELECT id FROM vapid_keys WHERE public_id = ?7 AND application_id = ?1),
-                ?8, 'active', ?9, ?9)";
+                ?8, 'active', ?9, ?9, ?10, ?11, ?12, ?13)";
+    let said = Columns::of(&new.change);
     let values = (
         new.application.as_i64(),
         seq,
@@ -189,6 +198,10 @@ fn insert(connection: &Connection, seals: &Seals, new: &NewSubscription) -> Resu
             .to_owned(),
         new.encoding.unwrap_or(ContentEncoding::Aes128gcm).as_str(),
         new.now.as_millis(),
+        said.user,
+        said.attributes,
+        said.locale,
+        said.timezone,
     );
     connection
         .prepare_cached(sql)
@@ -203,7 +216,7 @@ fn see_again(
     id: SubscriptionId,
     new: &NewSubscription,
 ) -> Result<(), StoreError> {
-    let sql = "-- register
+    let sql = "-- register, import
         UPDATE subscriptions
         SET state = 'active',
             ended_at = NULL,
@@ -238,7 +251,7 @@ fn change_subscription(
     let Some(known) = find(connection, seals, app, id)? else {
         return Ok(None);
     };
-    let user = becomes_active_for(Some(&known), change, known.state);
+    let user = becomes_active_for(Some(Known::of(&known)), change, known.state);
     if is_full(connection, app, user, max_per_user)? {
         return Ok(Some(Changed::TooManyOfUser));
     }
@@ -258,13 +271,29 @@ fn said_of(known: Option<&SubscriptionRecord>, said: &SubscriptionChange) -> Sub
     change
 }
 
+/// What the cap by person needs to know of a subscription.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    state: SubscriptionState,
+    user: Option<&'a UserId>,
+}
+
+impl<'a> Known<'a> {
+    fn of(record: &'a SubscriptionRecord) -> Self {
+        Self {
+            state: record.state,
+            user: record.details.user.as_ref(),
+        }
+    }
+}
+
 /// The person who gets one more active subscription, if anybody does.
 fn becomes_active_for<'a>(
-    known: Option<&'a SubscriptionRecord>,
+    known: Option<Known<'a>>,
     change: &'a SubscriptionChange,
     becomes: SubscriptionState,
 ) -> Option<&'a UserId> {
-    let had = known.and_then(|known| known.details.user.as_ref());
+    let had = known.and_then(|known| known.user);
     let gets = change.user.as_ref().map_or(had, Option::as_ref);
     let is_active = known.is_some_and(|known| known.state == SubscriptionState::Active);
     let counts_already = is_active && had == gets;
@@ -303,6 +332,32 @@ const COUNT_OF_USER: &str = "-- register, change_subscription
         LIMIT ?3
     )";
 
+/// What was said, as the columns keep it: nothing where nothing was said.
+struct Columns<'a> {
+    user: Option<&'a str>,
+    attributes: Option<String>,
+    locale: Option<&'a str>,
+    timezone: Option<&'a str>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(change: &'a SubscriptionChange) -> Self {
+        let attributes = change.attributes.as_ref();
+        let attributes = attributes.filter(|attributes| !attributes.is_empty());
+        let (user, locale, timezone) = (&change.user, &change.locale, &change.timezone);
+        Self {
+            user: user.as_ref().and_then(|it| it.as_ref().map(UserId::as_str)),
+            attributes: attributes.map(|it| serde_json::Value::Object(it.to_json()).to_string()),
+            locale: locale
+                .as_ref()
+                .and_then(|it| it.as_ref().map(Locale::as_str)),
+            timezone: timezone
+                .as_ref()
+                .and_then(|it| it.as_ref().map(TimeZoneName::as_str)),
+        }
+    }
+}
+
 /// Changes what was said and leaves the rest.
 fn apply(
     connection: &Connection,
@@ -310,22 +365,7 @@ fn apply(
     id: SubscriptionId,
     change: &SubscriptionChange,
 ) -> Result<(), StoreError> {
-    let attributes = change.attributes.as_ref().map(|attributes| {
-        (!attributes.is_empty())
-            .then(|| serde_json::Value::Object(attributes.to_json()).to_string())
-    });
-    let user = change
-        .user
-        .as_ref()
-        .map(|user| user.as_ref().map(|u| u.as_str().to_owned()));
-    let locale = change
-        .locale
-        .as_ref()
-        .map(|tag| tag.as_ref().map(|l| l.as_str().to_owned()));
-    let timezone = change
-        .timezone
-        .as_ref()
-        .map(|zone| zone.as_ref().map(|z| z.as_str().to_owned()));
+    let said = Columns::of(change);
     let sql = "-- change_subscription
         UPDATE subscriptions
         SET user       = CASE WHEN ?3 THEN ?4 ELSE user END,
@@ -336,14 +376,14 @@ fn apply(
     let values = (
         id.as_bytes(),
         app.as_i64(),
-        user.is_some(),
-        user.flatten(),
-        attributes.is_some(),
-        attributes.flatten(),
-        locale.is_some(),
-        locale.flatten(),
-        timezone.is_some(),
-        timezone.flatten(),
+        change.user.is_some(),
+        said.user,
+        change.attributes.is_some(),
+        said.attributes,
+        change.locale.is_some(),
+        said.locale,
+        change.timezone.is_some(),
+        said.timezone,
     );
     connection
         .prepare_cached(sql)

@@ -13,7 +13,7 @@ use crate::mac::SubscriptionToken;
 use crate::store::{NewSubscription, Registration, StoreError, SubscriptionChange};
 use crate::subscription::{Locale, SubscriptionRecord, TimeZoneName, UserId};
 use crate::user_token::UserToken;
-use crate::vapid_key::VapidKeyState;
+use crate::vapid_key::{VapidKeyName, VapidKeyRecord, VapidKeyState};
 
 /// Who says it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,7 +79,7 @@ pub enum RegisterError {
     },
     /// The application has no such key, or it is retired.
     #[error("the application has no VAPID key {0} in use")]
-    UnknownVapidKey(VapidKeyId),
+    UnknownVapidKey(VapidKeyName),
     /// The browser supports no encoding that Tidings can make.
     #[error("`encodings` must contain `aes128gcm` or `aesgcm`")]
     NoEncoding,
@@ -174,16 +174,25 @@ impl ApplicationServer {
         named: Option<VapidKeyId>,
     ) -> Result<VapidKeyId, RegisterError> {
         let keys = self.parts.store.vapid_keys(application.id).await?;
-        if let Some(named) = named {
-            return keys
-                .iter()
-                .find(|key| key.id == named && key.state != VapidKeyState::Retired)
+        match named {
+            Some(named) => keys_in_use(&keys)
+                .find(|key| key.id == named)
                 .map(|key| key.id)
-                .ok_or(RegisterError::UnknownVapidKey(named));
+                .ok_or(RegisterError::UnknownVapidKey(VapidKeyName::Id(named))),
+            None => active_key(&keys).ok_or(RegisterError::NoActiveKey),
         }
-        keys.iter()
-            .find(|key| key.state == VapidKeyState::Active)
-            .map(|key| key.id)
-            .ok_or(RegisterError::NoActiveKey)
     }
+}
+
+/// The keys that may be said to be a subscription's.
+pub(super) fn keys_in_use(keys: &[VapidKeyRecord]) -> impl Iterator<Item = &VapidKeyRecord> {
+    keys.iter()
+        .filter(|key| key.state != VapidKeyState::Retired)
+}
+
+/// The key that pages subscribe with.
+pub(super) fn active_key(keys: &[VapidKeyRecord]) -> Option<VapidKeyId> {
+    keys.iter()
+        .find(|key| key.state == VapidKeyState::Active)
+        .map(|key| key.id)
 }

@@ -96,6 +96,26 @@ pub(super) fn seal_capability(
     )?)
 }
 
+/// Whether a sealed capability has these keys. Cheaper than opening all of it: no point is checked to
+/// be on the curve again.
+pub(super) fn has_keys(
+    seals: &Seals,
+    id: SubscriptionId,
+    sealed: &[u8],
+    subscription: &Subscription,
+) -> Result<bool, StoreError> {
+    let plain = seals
+        .sealer
+        .open(CAPABILITIES.place(id.as_bytes()), sealed)?;
+    let keys = || {
+        let (auth, rest) = plain.split_at_checked(AUTH_BYTES)?;
+        let (p256dh, _) = rest.split_at_checked(P256DH_BYTES)?;
+        Some((AuthSecret::from_bytes(auth).ok()?, p256dh))
+    };
+    let (auth, p256dh) = keys().ok_or(StoreError::Unreadable("subscriptions.capability"))?;
+    Ok(p256dh == subscription.p256dh.as_bytes() && auth.ct_eq(&subscription.auth))
+}
+
 pub(crate) fn open_capability(
     seals: &Seals,
     id: SubscriptionId,

@@ -1,0 +1,130 @@
+//! Imports: many registrations, in pieces short enough that nobody waits for them.
+
+use async_trait::async_trait;
+use futures_util::future::try_join_all;
+use rusqlite::Connection;
+use tidings_core::id::SubscriptionId;
+use tidings_core::store::{ImportStore, Imported, NewSubscription, StoreError};
+use tidings_core::subscription::{SubscriptionState, UserId};
+
+use crate::database::refused;
+use crate::subscriptions::{Known, apply, becomes_active_for, insert, is_full, row, see_again};
+use crate::writer::Queue;
+use crate::{Seals, SqliteStore};
+
+/// How many subscriptions one piece of the writer's work registers: about 5 ms, so that a message or
+/// an outcome that comes meanwhile is written after less.
+const PIECE: usize = 200;
+
+#[async_trait]
+impl ImportStore for SqliteStore {
+    async fn import(&self, new: Vec<NewSubscription>) -> Result<Vec<Imported>, StoreError> {
+        let seals = self.seals.clone();
+        // Not on the writer's thread, which everybody waits for, and not on one of the reactor's.
+        let sealing = tokio::task::spawn_blocking(move || seal_all(&seals, new));
+        let mut sealed = sealing
+            .await
+            .map_err(|error| StoreError::Unavailable(Box::new(error)))??
+            .into_iter();
+        let mut pieces = Vec::new();
+        loop {
+            let piece: Vec<_> = sealed.by_ref().take(PIECE).collect();
+            if piece.is_empty() {
+                break;
+            }
+            // All at once, in their order: short ones share a transaction.
+            pieces.push(self.write(Queue::Bulk, move |connection, seals| {
+                piece
+                    .iter()
+                    .map(|sealed| import(connection, seals, sealed))
+                    .collect::<Result<Vec<_>, _>>()
+            }));
+        }
+        Ok(try_join_all(pieces).await?.concat())
+    }
+}
+
+/// A subscription with its capability, sealed for the id that it gets if it is new.
+struct Sealed {
+    new: NewSubscription,
+    capability: Vec<u8>,
+}
+
+fn seal_all(seals: &Seals, new: Vec<NewSubscription>) -> Result<Vec<Sealed>, StoreError> {
+    let seal = |new: NewSubscription| {
+        let capability = row::seal_capability(seals, new.id, &new.subscription)?;
+        Ok(Sealed { new, capability })
+    };
+    new.into_iter().map(seal).collect()
+}
+
+struct Found {
+    id: SubscriptionId,
+    state: SubscriptionState,
+    user: Option<UserId>,
+    has_keys: bool,
+}
+
+fn import(
+    connection: &Connection,
+    seals: &Seals,
+    Sealed { new, capability }: &Sealed,
+) -> Result<Imported, StoreError> {
+    let found = find(connection, seals, new)?;
+    if found.as_ref().is_some_and(|found| !found.has_keys) {
+        return Ok(Imported::OtherKeys);
+    }
+    let known = found.as_ref().map(|found| Known {
+        state: found.state,
+        user: found.user.as_ref(),
+    });
+    if let Some(known) = known
+        && known.state != SubscriptionState::Active
+    {
+        return Ok(Imported::NotActive(known.state));
+    }
+    let user = becomes_active_for(known, &new.change, SubscriptionState::Active);
+    if is_full(connection, new.application, user, new.max_per_user)? {
+        return Ok(Imported::TooManyOfUser);
+    }
+    if let Some(found) = found {
+        see_again(connection, found.id, new)?;
+        apply(connection, new.application, found.id, &new.change)?;
+        return Ok(Imported::Updated);
+    }
+    insert(connection, new, capability)?;
+    Ok(Imported::Created)
+}
+
+fn find(
+    connection: &Connection,
+    seals: &Seals,
+    new: &NewSubscription,
+) -> Result<Option<Found>, StoreError> {
+    // Index: the unique one on (application_id, endpoint_hash).
+    let sql = "-- import
+        SELECT id, state, user, capability
+        FROM subscriptions
+        WHERE application_id = ?1 AND endpoint_hash = ?2";
+    let mut statement = connection.prepare_cached(sql).map_err(refused)?;
+    let mut rows = statement
+        .query((new.application.as_i64(), new.endpoint_hash.as_bytes()))
+        .map_err(refused)?;
+    let Some(found) = rows.next().map_err(refused)? else {
+        return Ok(None);
+    };
+    let id = SubscriptionId::from_bytes(found.get(0).map_err(refused)?);
+    let state = found.get_ref(1).map_err(refused)?.as_str();
+    let user: Option<String> = found.get(2).map_err(refused)?;
+    let capability = found.get_ref(3).map_err(refused)?.as_blob();
+    let capability = capability.map_err(|_| StoreError::Unreadable("subscriptions.capability"))?;
+    Ok(Some(Found {
+        id,
+        state: state
+            .ok()
+            .and_then(SubscriptionState::parse)
+            .ok_or(StoreError::Unreadable("subscriptions.state"))?,
+        user: user.and_then(|user| UserId::parse(&user)),
+        has_keys: row::has_keys(seals, id, capability, &new.subscription)?,
+    }))
+}
