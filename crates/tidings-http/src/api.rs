@@ -24,6 +24,11 @@ pub(crate) fn back_end_routes() -> OpenApiRouter<AppState> {
         .merge(v1::api_tokens::routes())
 }
 
+/// The same, where a request may take long.
+pub(crate) fn long_routes() -> OpenApiRouter<AppState> {
+    v1::subscriptions::long_routes()
+}
+
 /// What anybody may ask as often as they like: it takes next to no work.
 pub(crate) fn open_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()

@@ -5,6 +5,7 @@ pub(crate) mod body;
 pub(crate) mod caller;
 pub(crate) mod duration;
 pub(crate) mod idempotency;
+pub(crate) mod lines;
 pub(crate) mod object;
 pub(crate) mod patch;
 pub(crate) mod path;

@@ -91,6 +91,8 @@ pub(crate) enum ApiError {
     TooManySubscriptions { cap: NonZeroU32 },
     /// The subscription cannot be sent to.
     SubscriptionNotActive(SubscriptionState),
+    /// The subscription was unsubscribed.
+    SubscriptionEnded,
     /// The active key cannot be retired.
     VapidKeyActive,
     /// There is no active key.
@@ -120,6 +122,21 @@ impl ApiError {
     /// One wrong query parameter.
     pub(crate) fn query(parameter: &str, what: impl Into<String>) -> Self {
         Self::InvalidQuery(vec![InputError::parameter(parameter, what)])
+    }
+
+    /// The kind, the place and the words, for one line of many that was refused.
+    pub(crate) fn into_line(self) -> (ProblemType, Option<String>, String) {
+        self.log();
+        let Answer {
+            kind,
+            detail,
+            errors,
+            ..
+        } = self.answer();
+        match errors.into_iter().next() {
+            Some(error) => (kind, error.pointer, error.detail),
+            None => (kind, None, detail.unwrap_or_default()),
+        }
     }
 
     /// Tells the operator what the caller is not told.
@@ -287,9 +304,15 @@ impl ApiError {
             Self::SubscriptionNotActive(state) => Answer::new(
                 Type::SubscriptionNotActive,
                 format!(
-                    "The subscription's state is `{}`. Register the browser's subscription again.",
+                    "The subscription's state is `{}`. Register the browser's subscription again; a \
+                     back end can also undo it with POST /v1/subscriptions/{{id}}/restore.",
                     state.as_str()
                 ),
+            ),
+            Self::SubscriptionEnded => Answer::new(
+                Type::SubscriptionEnded,
+                "Its page or the back end ended it, so a person may have said no. If that was a \
+                 mistake, restore it with `?even_ended=true`.",
             ),
             Self::VapidKeyActive => Answer::new(
                 Type::VapidKeyActive,

@@ -2,8 +2,9 @@
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
+use utoipa_axum::router::OpenApiRouter;
 
-use crate::api::{back_end_routes, open_routes, page_routes};
+use crate::api::{back_end_routes, long_routes, open_routes, page_routes};
 use crate::assets;
 use crate::layers::{answer, authenticate, origin, rate_limit, timeout};
 use crate::problem::ApiError;
@@ -18,27 +19,29 @@ pub fn router(parts: RouterParts) -> Router {
         // Inside of the origins: a page is to read why it was refused, and preflights are free.
         .layer(from_fn_with_state(state.clone(), rate_limit::limit_pages))
         .layer(from_fn_with_state(state.clone(), origin::check));
-    let back_ends = Router::from(back_end_routes())
-        .route_layer(from_fn_with_state(state.clone(), rate_limit::limit_callers))
-        .route_layer(from_fn_with_state(
-            state.clone(),
-            authenticate::authenticate,
-        ))
-        .route_layer(from_fn_with_state(
-            state.clone(),
-            rate_limit::limit_failures,
-        ));
-    let others = back_ends
+    let others = guarded(back_end_routes(), &state)
         .merge(Router::from(open_routes()))
         .merge(assets::routes(state.serves_demo()))
         .method_not_allowed_fallback(refuse_method)
         .layer(from_fn(timeout::give_up));
+    // Bounded by how long nothing comes or goes, not by how long all of it takes.
+    let long = guarded(long_routes(), &state).method_not_allowed_fallback(refuse_method);
     Router::new()
         .merge(pages)
         .merge(others)
+        .merge(long)
         .fallback(refuse_path)
         .layer(from_fn_with_state(state.clone(), answer::surround))
         .with_state(state)
+}
+
+/// Nothing behind this is reached without a good token.
+fn guarded(routes: OpenApiRouter<AppState>, state: &AppState) -> Router<AppState> {
+    let with_state = || state.clone();
+    Router::from(routes)
+        .route_layer(from_fn_with_state(with_state(), rate_limit::limit_callers))
+        .route_layer(from_fn_with_state(with_state(), authenticate::authenticate))
+        .route_layer(from_fn_with_state(with_state(), rate_limit::limit_failures))
 }
 
 async fn refuse_method() -> ApiError {

@@ -174,8 +174,8 @@ impl Server {
                 let answering = router.clone().oneshot(request);
                 async move {
                     let answer = answering.await;
-                    drop(under_way);
-                    answer
+                    // Until the last octet of the body: a long one is no idling.
+                    answer.map(|it| it.map(|body| under_way.until_end_of(body)))
                 }
             }
         });

@@ -118,6 +118,10 @@ macro_rules! with_every_case {
                 an_active_subscription_stays_when_restored
                 an_unknown_one_is_not_restored
                 without_suspects_nothing_is_decided
+                suspects_are_restored_part_by_part
+                a_full_users_suspects_stay
+                confirmed_suspects_are_tombstones
+                one_suspect_is_restored
             }
             messages {
                 an_accepted_message_waits_to_be_planned

@@ -7,7 +7,7 @@ use utoipa::openapi::{Components, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa::{PartialSchema as _, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::api::{back_end_routes, open_routes, page_routes};
+use crate::api::{back_end_routes, long_routes, open_routes, page_routes};
 use crate::problem::document::{InputError, Problem};
 
 const INTRODUCTION: &str = "The API of a Tidings server, for pages and for back ends.\n\n\
@@ -45,6 +45,7 @@ fn generated() -> OpenApi {
     OpenApiRouter::with_openapi(base)
         .merge(page_routes())
         .merge(back_end_routes())
+        .merge(long_routes())
         .merge(open_routes())
         .into_openapi()
 }
@@ -244,6 +245,8 @@ pub(crate) enum Scope {
     ReadSubscriptions,
     #[schema(rename = "subscriptions:write")]
     WriteSubscriptions,
+    #[schema(rename = "subscriptions:export")]
+    ExportSubscriptions,
     #[schema(rename = "admin")]
     Admin,
 }

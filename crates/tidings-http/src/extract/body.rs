@@ -114,12 +114,12 @@ pub(crate) fn sha256(octets: &[u8]) -> [u8; 32] {
 }
 
 /// The media type without its parameters. `None` if there is none; what is not text is no type.
-fn media_type(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn media_type(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(CONTENT_TYPE)?.to_str().unwrap_or_default();
     Some(value.split(';').next().unwrap_or_default().trim())
 }
 
-fn is(media_type: &str, wanted: &str) -> bool {
+pub(super) fn is(media_type: &str, wanted: &str) -> bool {
     media_type.eq_ignore_ascii_case(wanted)
 }
 
@@ -128,7 +128,7 @@ fn is_json(media_type: Option<&str>) -> bool {
 }
 
 /// Whether nothing is compressed.
-fn is_plain(headers: &HeaderMap) -> bool {
+pub(super) fn is_plain(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_ENCODING)
         .is_none_or(|coding| coding.as_bytes() == b"identity")
@@ -166,6 +166,12 @@ async fn collect(mut body: Body) -> Result<Bytes, ApiError> {
     } else {
         Ok(kept.freeze())
     }
+}
+
+/// Reads JSON that is right in most cases: it is looked at again only to say what is wrong with it.
+pub(crate) fn parse_quickly<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
+    let read = (depth(text) <= MAX_DEPTH).then(|| serde_json::from_slice(text).ok());
+    read.flatten().map_or_else(|| parse(text), Ok)
 }
 
 fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {

@@ -123,6 +123,8 @@ needs! {
     ReadSubscriptions: Some(Scope::ReadSubscriptions);
     /// `subscriptions:write`.
     WriteSubscriptions: Some(Scope::WriteSubscriptions);
+    /// `subscriptions:export`.
+    ExportSubscriptions: Some(Scope::ExportSubscriptions);
     /// `admin`.
     Admin: Some(Scope::Admin);
 }

@@ -13,7 +13,10 @@ use tidings_core::id::{MessageId, SubscriptionId, VapidKeyId};
 use tidings_core::receipt::{MAX_ACTION_BYTES, ReceiptEvent};
 use tidings_core::subscription::UserId;
 use tidings_core::user_token::UserToken;
-use tidings_webpush::{AuthSecret, PushResource, Topic, Urgency, UserAgentPublicKey};
+use tidings_core::vapid_key::VapidKeyName;
+use tidings_webpush::{
+    AuthSecret, ContentEncoding, PushResource, PushService, Topic, Urgency, UserAgentPublicKey,
+};
 
 /// A domain type that JSON writes as text.
 pub(crate) trait FromText: Sized {
@@ -71,6 +74,19 @@ from_text!(SubscriptionId, "a subscription's id", |text| text
 from_text!(VapidKeyId, "a VAPID key's id", |text| text
     .parse()
     .map_err(say));
+from_text!(VapidKeyName, "a VAPID key", |text| {
+    Self::parse(text).ok_or("neither a VAPID key's id nor a public key in base64url".into())
+});
+from_text!(ContentEncoding, "a content encoding", |text| text
+    .parse()
+    .map_err(say));
+from_text!(PushService, "a push service", |text| {
+    let named = |service: &Self| service.as_str() == text;
+    Self::ALL
+        .into_iter()
+        .find(named)
+        .ok_or("not a push service: use fcm, mozilla, apple, wns or other".into())
+});
 from_text!(Topic, "a topic", |text| Self::parse(text).map_err(say));
 from_text!(Urgency, "an urgency", |text| text.parse().map_err(say));
 from_text!(PushResource, "the endpoint's URL", |text| Self::parse(text)

@@ -2,7 +2,7 @@
 
 use tidings_core::application_server::{
     AcceptError, ApiTokenRefused, ChangeError, OwnSubscriptionError, PageUserError, RegisterError,
-    TestError, VapidKeyError,
+    RestoreError, TestError, VapidKeyError,
 };
 use tidings_core::store::StoreError;
 use tidings_webpush::AdmissionError;
@@ -68,6 +68,16 @@ impl From<ChangeError> for ApiError {
         match error {
             ChangeError::TooManySubscriptions { cap } => Self::TooManySubscriptions { cap },
             ChangeError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<RestoreError> for ApiError {
+    fn from(error: RestoreError) -> Self {
+        match error {
+            RestoreError::Ended => Self::SubscriptionEnded,
+            RestoreError::TooManySubscriptions { cap } => Self::TooManySubscriptions { cap },
+            RestoreError::Store(error) => Self::Store(error),
         }
     }
 }

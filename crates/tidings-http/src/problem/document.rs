@@ -41,13 +41,13 @@ pub(crate) struct InputError {
     /// Where it stands in the body (JSON Pointer, RFC 6901).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "/keys/p256dh")]
-    pointer: Option<String>,
+    pub(super) pointer: Option<String>,
     /// Which query parameter it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "limit")]
     parameter: Option<String>,
     /// What is wrong with it and what would be right.
-    detail: String,
+    pub(super) detail: String,
 }
 
 impl InputError {

@@ -87,6 +87,8 @@ problem_types! {
     TooManySubscriptions = CONFLICT, "too-many-subscriptions", "The user has too many subscriptions";
     /// The subscription cannot be sent to any more.
     SubscriptionNotActive = CONFLICT, "subscription-not-active", "The subscription is not active";
+    /// The subscription was unsubscribed.
+    SubscriptionEnded = CONFLICT, "subscription-ended", "The subscription was ended";
     /// The active VAPID key cannot be retired.
     VapidKeyActive = CONFLICT, "vapid-key-active", "The VAPID key is active";
     /// The application has no active VAPID key.

@@ -1,8 +1,13 @@
 //! Whether anybody uses a connection.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::{Body, HttpBody};
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, sleep_until};
 
 /// The requests of one connection.
@@ -61,10 +66,46 @@ impl Activity {
     }
 }
 
+impl UnderWay {
+    /// The same body; the request is under way as long as it is.
+    pub(super) fn until_end_of(self, body: Body) -> Body {
+        Body::new(Answering {
+            body,
+            _under_way: self,
+        })
+    }
+}
+
 impl Drop for UnderWay {
     fn drop(&mut self) {
         let mut requests = self.0.lock();
         requests.under_way = requests.under_way.saturating_sub(1);
         requests.last = Instant::now();
+    }
+}
+
+/// The body of an answer that is on its way.
+struct Answering {
+    body: Body,
+    _under_way: UnderWay,
+}
+
+impl HttpBody for Answering {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -17,7 +17,8 @@ Scopes:
   messages:send        send messages (`tidings send`; with --wait, messages:read as well)
   messages:read        read messages and their counts
   subscriptions:read   read subscriptions; keys and endpoints are never shown
-  subscriptions:write  register, change and end subscriptions
+  subscriptions:write  register, import, change, end and restore subscriptions
+  subscriptions:export export subscriptions with their keys: what it takes to send to them
   admin                everything, for every application: tokens and VAPID keys too
 
 A program that shows the token sends it as `Authorization: Bearer tdg_…`; commands of `tidings` take

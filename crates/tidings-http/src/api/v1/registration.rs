@@ -51,13 +51,13 @@ pub(crate) struct RegistrationBody {
 
 /// The user agent's keys.
 #[derive(Deserialize, ToSchema)]
-struct SubscriptionKeys {
+pub(crate) struct SubscriptionKeys {
     /// The public key: 65 octets in base64url.
     #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{87}$")]
-    p256dh: Text<UserAgentPublicKey>,
+    pub(crate) p256dh: Text<UserAgentPublicKey>,
     /// The authentication secret: 16 octets in base64url.
     #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{22}$")]
-    auth: Text<AuthSecret>,
+    pub(crate) auth: Text<AuthSecret>,
 }
 
 impl RegistrationBody {
@@ -157,7 +157,10 @@ impl RegisteredView {
     }
 }
 
-fn read_attributes(Object(object): &Object<Map<String, Value>>) -> Result<Attributes, ApiError> {
+/// The attributes of a body, at `/attributes`.
+pub(crate) fn read_attributes(
+    Object(object): &Object<Map<String, Value>>,
+) -> Result<Attributes, ApiError> {
     Attributes::from_json(object).map_err(|error| {
         let below = error.name.map(|name| format!("/{}", escape(&name)));
         let below = below.unwrap_or_default();

@@ -2,9 +2,13 @@
 
 mod change;
 mod end;
+mod export;
+mod import;
 mod list;
 mod register;
+mod restore;
 mod show;
+mod suspects;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -20,6 +24,16 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(register::register, list::list))
         .routes(routes!(show::show, change::change, end::end))
+        .routes(routes!(restore::restore))
+}
+
+/// What may take longer than other requests: its work, or its body, is as long as the table.
+pub(crate) fn long_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(import::import))
+        .routes(routes!(export::export))
+        .routes(routes!(suspects::restore_suspects))
+        .routes(routes!(suspects::confirm_suspects))
 }
 
 /// A subscription.

@@ -59,10 +59,7 @@ pub(crate) async fn list(
 
 impl SubscriptionsQuery {
     fn filter(&self) -> Result<SubscriptionFilter, ApiError> {
-        let state = self.state.as_deref().map(|name| {
-            SubscriptionState::parse(name)
-                .ok_or_else(|| ApiError::query("state", "must be active, gone, suspect or ended"))
-        });
+        let state = self.state.as_deref().map(read_state);
         let user = self.user.as_deref().map(|text| {
             UserId::parse(text).ok_or_else(|| {
                 ApiError::query(
@@ -76,4 +73,10 @@ impl SubscriptionsQuery {
             user: user.transpose()?,
         })
     }
+}
+
+/// The parameter `state`.
+pub(super) fn read_state(name: &str) -> Result<SubscriptionState, ApiError> {
+    SubscriptionState::parse(name)
+        .ok_or_else(|| ApiError::query("state", "must be active, gone, suspect or ended"))
 }
