@@ -1,8 +1,10 @@
 //! Resolve, check every address, connect to exactly the one that was checked.
 
+mod happy_eyeballs;
+
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tidings_webpush::{Admission, PushResource};
@@ -14,8 +16,31 @@ use url::Host;
 use crate::transport::TransportError;
 use crate::transport::resolver::Resolver;
 
-/// How long to wait for one of several addresses.
-const PER_ADDRESS: Duration = Duration::from_secs(4);
+/// What a pool connects to: all of a push resource that is no secret.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    origin: String,
+    host: Host,
+    port: u16,
+    is_https: bool,
+}
+
+impl Target {
+    pub(super) fn of(resource: &PushResource) -> Self {
+        Self {
+            origin: resource.origin().to_owned(),
+            host: resource.host().to_owned(),
+            port: resource.port(),
+            is_https: resource.scheme_is_https(),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.origin)
+    }
+}
 
 pub(super) struct Dialer {
     admission: Arc<Admission>,
@@ -43,15 +68,18 @@ impl Dialer {
         }
     }
 
-    pub(super) async fn dial(&self, resource: &PushResource) -> Result<Dialed, TransportError> {
-        let addresses = self.allowed_addresses(resource).await?;
-        let tcp = connect(&addresses, resource.port()).await?;
+    pub(super) async fn dial(&self, target: &Target) -> Result<Dialed, TransportError> {
+        let addresses = self.allowed_addresses(target).await?;
+        let port = target.port;
+        let connect = |address| TcpStream::connect(SocketAddr::new(address, port));
+        let tcp = happy_eyeballs::first_of(addresses, connect).await;
+        let tcp = tcp.map_err(|error| TransportError::Connect(error.to_string()))?;
         tcp.set_nodelay(true)
             .map_err(|error| TransportError::Connect(error.to_string()))?;
-        if !resource.scheme_is_https() {
+        if !target.is_https {
             return Ok(Dialed::PlainHttp1(tcp));
         }
-        let name = server_name(&resource.host())?;
+        let name = server_name(&target.host)?;
         let tls = self.tls.connect(name, tcp).await;
         let tls = tls.map_err(|error| TransportError::Tls(error.to_string()))?;
         let is_http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -65,13 +93,10 @@ impl Dialer {
 
     /// The addresses that may be connected to. Names are judged by where they lead now, not by
     /// where they led when the subscription was registered.
-    async fn allowed_addresses(
-        &self,
-        resource: &PushResource,
-    ) -> Result<Vec<IpAddr>, TransportError> {
-        let found = match resource.host() {
-            Host::Ipv4(address) => vec![IpAddr::V4(address)],
-            Host::Ipv6(address) => vec![IpAddr::V6(address)],
+    async fn allowed_addresses(&self, target: &Target) -> Result<Vec<IpAddr>, TransportError> {
+        let found = match &target.host {
+            Host::Ipv4(address) => vec![IpAddr::V4(*address)],
+            Host::Ipv6(address) => vec![IpAddr::V6(*address)],
             Host::Domain(name) => self
                 .resolver
                 .resolve(name)
@@ -84,7 +109,7 @@ impl Dialer {
         let allowed: Vec<IpAddr> = found
             .into_iter()
             .filter(|address| {
-                if resource.scheme_is_https() {
+                if target.is_https {
                     self.admission.may_connect(*address)
                 } else {
                     self.admission.may_connect_insecurely(*address)
@@ -99,22 +124,9 @@ impl Dialer {
     }
 }
 
-async fn connect(addresses: &[IpAddr], port: u16) -> Result<TcpStream, TransportError> {
-    let mut last = TransportError::Connect("there is no address to try".to_owned());
-    for address in addresses {
-        let connecting = TcpStream::connect(SocketAddr::new(*address, port));
-        match tokio::time::timeout(PER_ADDRESS, connecting).await {
-            Ok(Ok(tcp)) => return Ok(tcp),
-            Ok(Err(error)) => last = TransportError::Connect(error.to_string()),
-            Err(_) => last = TransportError::TimedOut("connecting"),
-        }
-    }
-    Err(last)
-}
-
-fn server_name(host: &Host<&str>) -> Result<ServerName<'static>, TransportError> {
+fn server_name(host: &Host) -> Result<ServerName<'static>, TransportError> {
     match host {
-        Host::Domain(name) => ServerName::try_from((*name).to_owned())
+        Host::Domain(name) => ServerName::try_from(name.clone())
             .map_err(|error| TransportError::Tls(error.to_string())),
         Host::Ipv4(address) => Ok(ServerName::IpAddress(IpAddr::V4(*address).into())),
         Host::Ipv6(address) => Ok(ServerName::IpAddress(IpAddr::V6(*address).into())),

@@ -11,6 +11,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::TaskTracker;
 
+use crate::transport::http2::Change;
+use crate::transport::strangers::Permit;
 use crate::transport::{Limits, TransportError};
 
 pub(super) struct Http1Connection {
@@ -23,6 +25,7 @@ impl Http1Connection {
         stream: S,
         limits: &Limits,
         tasks: &TaskTracker,
+        (tell, permit): (impl FnOnce(Change) + Send + 'static, Option<Permit>),
     ) -> Result<Self, TransportError>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -40,6 +43,8 @@ impl Http1Connection {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "an HTTP/1.1 connection to a push service ended");
             }
+            tell(Change::GoingAway);
+            drop(permit);
         });
         Ok(Self {
             sender,

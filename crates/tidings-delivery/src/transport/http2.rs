@@ -1,8 +1,11 @@
 //! One HTTP/2 connection. The `h2` crate directly: what GOAWAY and resets said decides whether a
 //! request may be repeated, and hyper's client does not tell.
 
+mod driver;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::client::{self, SendRequest};
@@ -11,51 +14,68 @@ use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::TaskTracker;
 
+use crate::transport::http2::driver::{Coalescing, drive};
+use crate::transport::strangers::Permit;
 use crate::transport::{Limits, TransportError};
 
-#[derive(Clone)]
+/// Requests on a connection before the push service has said how many it allows.
+const STREAMS_UNTOLD: usize = 10;
+
+/// Stands for that number while nobody has told it.
+const UNTOLD: usize = usize::MAX - 1;
+
+/// What a pool has to know of its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// So many requests may be under way from now on.
+    Streams(usize),
+    /// Nothing new.
+    GoingAway,
+    /// Nothing new, and no other connection for a while: the push service finds us too busy.
+    TooMuch,
+}
+
 pub(super) struct Http2Connection {
     sender: SendRequest<Bytes>,
-    closed: Arc<AtomicBool>,
+    closed: AtomicBool,
+    /// Requests that may be under way at once.
+    streams: AtomicUsize,
     /// How many requests were answered.
-    answers: Arc<AtomicU64>,
-    streams: usize,
+    answers: AtomicU64,
     body_bytes: usize,
 }
 
 impl Http2Connection {
+    /// Tells of changes from its own task; what was told before is also kept here.
     pub(super) async fn open<S>(
         stream: S,
         limits: &Limits,
         tasks: &TaskTracker,
-        on_close: impl FnOnce() + Send + 'static,
-    ) -> Result<Self, TransportError>
+        (tell, permit): (impl Fn(Change) + Send + Sync + 'static, Option<Permit>),
+    ) -> Result<Arc<Self>, TransportError>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let (sender, connection) = client::Builder::new()
             .enable_push(false)
-            .initial_max_send_streams(limits.http2_streams)
+            .initial_max_send_streams(UNTOLD)
             .max_header_list_size(limits.header_bytes)
-            .handshake(stream)
+            .handshake(Coalescing(stream))
             .await
             .map_err(|error| broken(&error))?;
-        let closed = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&closed);
-        tasks.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "an HTTP/2 connection to a push service ended");
-            }
-            flag.store(true, Ordering::Release);
-            on_close();
-        });
-        Ok(Self {
+        let opened = Arc::new(Self {
             sender,
-            closed,
-            answers: Arc::default(),
-            streams: limits.http2_streams,
+            closed: AtomicBool::new(false),
+            streams: AtomicUsize::new(STREAMS_UNTOLD),
+            answers: AtomicU64::new(0),
             body_bytes: limits.body_bytes,
-        })
+        });
+        let weak = Arc::downgrade(&opened);
+        tasks.spawn(async move {
+            drive(connection, weak, tell).await;
+            drop(permit);
+        });
+        Ok(opened)
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -63,69 +83,81 @@ impl Http2Connection {
     }
 
     pub(super) fn answers(&self) -> u64 {
-        self.answers.load(Ordering::Acquire)
+        self.answers.load(Ordering::Relaxed)
     }
 
-    /// Takes no further requests if nobody was answered since there were so many answers: a
-    /// connection that a router has forgotten would otherwise be found out by TCP alone, which
-    /// takes a quarter of an hour. Requests that are under way go on.
-    pub(super) fn retire_if_silent_since(&self, answers: u64) {
-        if self.answers() == answers {
-            self.closed.store(true, Ordering::Release);
-        }
-    }
-
-    /// Requests that may be under way at once, by our limit and the push service's.
-    pub(super) fn stream_limit(&self) -> usize {
-        self.streams.min(self.sender.current_max_send_streams())
+    /// Requests that may be under way at once, as far as the push service is concerned.
+    pub(super) fn streams(&self) -> usize {
+        self.streams.load(Ordering::Acquire)
     }
 
     pub(super) async fn post(
         &self,
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, TransportError> {
-        let mut sender = self
-            .sender
-            .clone()
-            .ready()
-            .await
-            .map_err(|_| self.going_away())?;
         let (parts, body) = request.into_parts();
         let has_body = !body.is_empty();
+        let mut sender = self.sender.clone();
         let (response, mut stream) = sender
             .send_request(Request::from_parts(parts, ()), !has_body)
-            .map_err(|error| self.unanswered(&error))?;
+            .map_err(|error| Self::unsent(&error))?;
+        drop(sender);
         if has_body {
             stream
                 .send_data(body, true)
-                .map_err(|error| self.unanswered(&error))?;
+                .map_err(|error| Self::unanswered(&error))?;
         }
+        drop(stream);
         let (head, body) = response
             .await
-            .map_err(|error| self.unanswered(&error))?
+            .map_err(|error| Self::unanswered(&error))?
             .into_parts();
-        self.answers.fetch_add(1, Ordering::AcqRel);
+        self.answers.fetch_add(1, Ordering::Relaxed);
         let body = read_some(body, self.body_bytes).await;
         Ok(Response::from_parts(head, body))
     }
 
-    /// A stream that was refused, or lies above the last one that a GOAWAY names, was not looked at
-    /// (RFC 9113 §6.8, §8.7).
-    fn unanswered(&self, error: &h2::Error) -> TransportError {
-        if error.is_go_away() && error.is_remote() {
-            self.going_away()
-        } else if error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM) {
+    /// What has changed since this was asked last.
+    fn look(&self, context: &mut Context<'_>) -> Option<Change> {
+        if !self.is_open() {
+            return None;
+        }
+        // Ready means only that it would take a request.
+        if let Poll::Ready(Err(error)) = self.sender.clone().poll_ready(context) {
+            self.closed.store(true, Ordering::Release);
+            let too_much = error.reason() == Some(Reason::ENHANCE_YOUR_CALM);
+            return Some(if too_much {
+                Change::TooMuch
+            } else {
+                Change::GoingAway
+            });
+        }
+        let streams = match self.sender.current_max_send_streams() {
+            UNTOLD => STREAMS_UNTOLD,
+            told => told,
+        };
+        let before = self.streams.swap(streams, Ordering::AcqRel);
+        (before != streams).then_some(Change::Streams(streams))
+    }
+
+    /// The connection took no request any more: nothing was sent.
+    fn unsent(error: &h2::Error) -> TransportError {
+        if error.is_io() || error.is_go_away() {
             TransportError::NotProcessed
         } else {
             broken(error)
         }
     }
 
-    /// No further requests: this connection lasts until those under way are answered, and would
-    /// turn away every other one until then.
-    fn going_away(&self) -> TransportError {
-        self.closed.store(true, Ordering::Release);
-        TransportError::NotProcessed
+    /// A stream that was refused, or lies above the last one that a GOAWAY names, was not looked at
+    /// (RFC 9113 §6.8, §8.7).
+    fn unanswered(error: &h2::Error) -> TransportError {
+        let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+        if refused || (error.is_go_away() && error.is_remote()) {
+            TransportError::NotProcessed
+        } else {
+            broken(error)
+        }
     }
 }
 
@@ -166,7 +198,7 @@ mod tests {
     async fn a_connection_that_is_going_away_takes_no_further_requests() {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let (tasks, limits) = (TaskTracker::new(), Limits::default());
-        let opened = Http2Connection::open(near, &limits, &tasks, || {});
+        let opened = Http2Connection::open(near, &limits, &tasks, (|_| {}, None));
         let (opened, served) = join(opened, h2::server::handshake(far)).await;
         let (connection, mut server) = (opened.unwrap(), served.unwrap());
         let serve = async {
@@ -201,12 +233,12 @@ mod tests {
 
     /// A connection, and the push service at its other end.
     async fn connected() -> (
-        Http2Connection,
+        Arc<Http2Connection>,
         h2::server::Connection<tokio::io::DuplexStream, Bytes>,
     ) {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let (tasks, limits) = (TaskTracker::new(), Limits::default());
-        let opened = Http2Connection::open(near, &limits, &tasks, || {});
+        let opened = Http2Connection::open(near, &limits, &tasks, (|_| {}, None));
         let (opened, served) = join(opened, h2::server::handshake(far)).await;
         (opened.unwrap(), served.unwrap())
     }

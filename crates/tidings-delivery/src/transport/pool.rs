@@ -1,356 +1,320 @@
 //! The connections to one origin.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+pub(super) mod ledger;
+mod waiters;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::{Request, Response};
-use tidings_webpush::PushResource;
-use tokio::sync::Notify;
-use tokio::time::{timeout, timeout_at};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tidings_core::batch::Lane;
+use tokio::sync::oneshot::Sender;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::transport::dialer::{Dialed, Dialer};
+use crate::transport::dialer::{Dialed, Dialer, Target};
 use crate::transport::http1::Http1Connection;
-use crate::transport::http2::Http2Connection;
-use crate::transport::{Limits, TransportError, Turn};
+use crate::transport::http2::{Change, Http2Connection};
+use crate::transport::pool::ledger::{Ledger, Protocol, Ticket};
+use crate::transport::pool::waiters::{Granted, Waiters};
+use crate::transport::room::{Connection, Room};
+use crate::transport::strangers::{Permit, Strangers};
+use crate::transport::{Limits, OriginLimits, TransportError};
+
+/// What the pools of a transport share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) dialer: Arc<Dialer>,
+    pub(super) limits: Arc<Limits>,
+    pub(super) tasks: TaskTracker,
+    /// Once cancelled, nobody gets a turn any more.
+    pub(super) closed: CancellationToken,
+}
 
 pub(super) struct Pool {
-    dialer: Arc<Dialer>,
-    limits: Limits,
-    tasks: TaskTracker,
-    connections: Mutex<Connections>,
-    /// Told whenever a request ends or a connection opens or closes.
-    changed: Arc<Notify>,
-    /// Once cancelled, nobody gets a turn any more.
-    closed: CancellationToken,
+    shared: Shared,
+    target: Target,
+    /// What bounds this origin together with others, if it is a stranger's.
+    strangers: Option<Arc<Strangers>>,
+    state: Mutex<State>,
 }
 
-struct Connections {
-    http2: Vec<SharedConnection>,
-    idle_http1: Vec<(Instant, Http1Connection)>,
-    /// HTTP/1.1 connections, idle or not.
-    http1: usize,
-    /// What the last connection spoke; unknown before the first.
-    speaks_http1: Option<bool>,
-    opening: usize,
-    /// How many could not be opened, and why the last one could not.
-    failures: u64,
-    last_failure: Option<TransportError>,
+struct State {
+    ledger: Ledger<Connection>,
+    waiters: Waiters,
     last_used: Instant,
+    tidied_at: Instant,
 }
 
-/// An HTTP/2 connection and the requests under way on it.
-#[derive(Clone)]
-struct SharedConnection {
-    connection: Http2Connection,
-    in_flight: Arc<AtomicUsize>,
-    last_used: Instant,
-}
-
-/// The right to send one request on a connection.
-pub(super) struct PoolTurn {
-    connection: Room,
-    /// How long it may take.
-    limit: Duration,
-}
-
-/// Room for one request on a connection.
-enum Room {
-    Http2(Http2Connection, InFlight),
-    Http1(Http1Connection, Http1Slot),
-}
-
-/// What to do to get a turn.
-enum Step {
-    Take(Room),
-    Open,
-    Wait,
-}
+/// Room, and who gets it. Handed over when the lock is not held: whoever is gone gives it back.
+type Grants = Vec<(Sender<Granted>, Room)>;
 
 impl Pool {
     pub(super) fn new(
-        dialer: Arc<Dialer>,
-        limits: Limits,
-        tasks: TaskTracker,
-        closed: CancellationToken,
+        shared: Shared,
+        target: Target,
+        limits: OriginLimits,
+        strangers: Option<Arc<Strangers>>,
+        now: Instant,
     ) -> Self {
-        let connections = Connections {
-            http2: Vec::new(),
-            idle_http1: Vec::new(),
-            http1: 0,
-            speaks_http1: None,
-            opening: 0,
-            failures: 0,
-            last_failure: None,
-            last_used: Instant::now(),
+        let state = State {
+            ledger: Ledger::new(limits, now),
+            waiters: Waiters::default(),
+            last_used: now,
+            tidied_at: now,
         };
         Self {
-            dialer,
-            limits,
-            tasks,
-            connections: Mutex::new(connections),
-            changed: Arc::default(),
-            closed,
+            shared,
+            target,
+            strangers,
+            state: Mutex::new(state),
         }
+    }
+
+    /// Room on a connection, as soon as there is some.
+    pub(super) async fn turn(
+        self: &Arc<Self>,
+        lane: Lane,
+        now: Instant,
+    ) -> Result<Room, TransportError> {
+        if self.shared.closed.is_cancelled() {
+            return Err(TransportError::Closed);
+        }
+        let wait = {
+            let mut state = self.lock();
+            state.last_used = now;
+            self.tidy(&mut state, now);
+            // Nobody is overtaken, but by direct messages.
+            let overtakes =
+                state.waiters.any(lane) || (lane == Lane::Bulk && state.waiters.any(Lane::Direct));
+            let taken = if overtakes {
+                None
+            } else {
+                self.take(&mut state, lane)
+            };
+            let wait = taken.map_or_else(|| Err(state.waiters.add(lane)), Ok);
+            self.grow(&mut state, now);
+            wait
+        };
+        let wait = match wait {
+            Ok(room) => return Ok(room),
+            Err(wait) => wait,
+        };
+        tokio::select! {
+            biased;
+            () = self.shared.closed.cancelled() => Err(TransportError::Closed),
+            granted = timeout(self.shared.limits.wait, wait) => match granted {
+                Ok(Ok(granted)) => granted,
+                // The pool is held here, so it has not gone.
+                Ok(Err(_)) => Err(TransportError::Closed),
+                Err(_) => Err(TransportError::NoRoom),
+            },
+        }
+    }
+
+    /// Opens connections for what comes soon.
+    pub(super) fn expect(self: &Arc<Self>, deliveries: usize, now: Instant) {
+        let mut state = self.lock();
+        state.last_used = now;
+        state.ledger.expect(deliveries, now);
+        self.grow(&mut state, now);
     }
 
     pub(super) fn last_used(&self) -> Instant {
         self.lock().last_used
     }
 
-    pub(super) async fn turn(
-        self: &Arc<Self>,
-        resource: &PushResource,
-    ) -> Result<PoolTurn, TransportError> {
-        let connection = tokio::select! {
-            biased;
-            () = self.closed.cancelled() => return Err(TransportError::Closed),
-            connection = self.wait_for_room(resource) => connection?,
+    /// Whether it keeps connections open that nobody uses.
+    pub(super) fn is_idle(&self) -> bool {
+        let mut state = self.lock();
+        let waiting = state.waiters.count();
+        state.ledger.len() > 0 && state.ledger.is_unused() && waiting.direct + waiting.bulk == 0
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    pub(super) fn give_back(self: &Arc<Self>, ticket: &Ticket) {
+        let grants = {
+            let mut state = self.lock();
+            state.ledger.give_back(ticket, Instant::now);
+            self.grants(&mut state)
         };
-        Ok(PoolTurn {
+        hand_out(grants);
+    }
+
+    /// A connection takes no further requests.
+    pub(super) fn retire(self: &Arc<Self>, id: u64) {
+        let mut state = self.lock();
+        let retired = state.ledger.remove(id);
+        self.grow(&mut state, Instant::now());
+        drop(state);
+        drop(retired);
+    }
+
+    fn changed(self: &Arc<Self>, id: u64, change: Change) {
+        match change {
+            Change::Streams(streams) => {
+                let grants = {
+                    let mut state = self.lock();
+                    state.ledger.limit_changed(id, streams);
+                    self.grow(&mut state, Instant::now());
+                    self.grants(&mut state)
+                };
+                hand_out(grants);
+            }
+            Change::GoingAway => self.retire(id),
+            Change::TooMuch => {
+                self.lock().ledger.pause(Instant::now());
+                self.retire(id);
+            }
+        }
+    }
+
+    fn take(self: &Arc<Self>, state: &mut State, lane: Lane) -> Option<Room> {
+        let (ticket, connection) = state.ledger.take(lane)?;
+        Some(Room {
+            pool: Arc::clone(self),
+            ticket,
             connection,
-            limit: self.limits.request,
         })
     }
 
-    async fn wait_for_room(
-        self: &Arc<Self>,
-        resource: &PushResource,
-    ) -> Result<Room, TransportError> {
-        let failures_before = self.lock().failures;
-        let deadline = tokio::time::Instant::now() + self.limits.wait;
-        loop {
-            // Registered before looking, so that no change between looking and waiting is missed.
-            let mut changed = std::pin::pin!(self.changed.notified());
-            changed.as_mut().enable();
-            match self.next_step(failures_before)? {
-                Step::Take(turn) => return Ok(turn),
-                Step::Open => return self.open(resource).await,
-                Step::Wait => timeout_at(deadline, changed)
-                    .await
-                    .map_err(|_| TransportError::NoRoom)?,
+    fn grants(self: &Arc<Self>, state: &mut State) -> Grants {
+        let mut grants = Grants::new();
+        for lane in Lane::ALL {
+            while let Some(waiter) = state.waiters.next(lane) {
+                let Some(room) = self.take(state, lane) else {
+                    state.waiters.put_back(lane, waiter);
+                    break;
+                };
+                grants.push((waiter, room));
             }
+        }
+        grants
+    }
+
+    /// Begins to open as many connections as are missing.
+    fn grow(self: &Arc<Self>, state: &mut State, now: Instant) {
+        if self.shared.closed.is_cancelled() {
+            return;
+        }
+        let waiting = state.waiters.count();
+        let (count, from) = state.ledger.begin_to_open(waiting, now);
+        for _ in 0..count {
+            let pool = Arc::clone(self);
+            self.shared.tasks.spawn(pool.open(from));
         }
     }
 
-    /// Whoever waited while a connection could not be opened shares that failure: else a thousand
-    /// requests to a dead host would each wait for their own.
-    fn next_step(self: &Arc<Self>, failures_before: u64) -> Result<Step, TransportError> {
-        let mut connections = self.lock();
+    async fn open(self: Arc<Self>, from: Instant) {
+        let id = self.lock().ledger.reserve_id();
+        let opened = tokio::select! {
+            biased;
+            () = self.shared.closed.cancelled() => Err(TransportError::Closed),
+            opened = self.try_to_open(id, from) => opened,
+        };
+        let opened = opened.and_then(|connection| {
+            let is_open = connection.is_open();
+            is_open.then_some(connection).ok_or_else(closed_at_once)
+        });
         let now = Instant::now();
-        connections.last_used = now;
-        connections.forget_closed(now, &self.limits);
-        if let Some(shared) = connections
-            .http2
-            .iter_mut()
-            .find(|shared| shared.has_room())
-        {
-            shared.last_used = now;
-            return Ok(Step::Take(self.take_http2(shared.clone())));
+        let mut state = self.lock();
+        match opened {
+            Ok(connection) => {
+                let (protocol, streams) = match &connection {
+                    Connection::Http2(http2) => (Protocol::Http2, http2.streams()),
+                    Connection::Http1(_) => (Protocol::Http1, 1),
+                };
+                state.ledger.opened(id, connection, protocol, streams, now);
+                self.grow(&mut state, now);
+                let grants = self.grants(&mut state);
+                drop(state);
+                hand_out(grants);
+            }
+            Err(failure) => {
+                tracing::debug!(push_service.origin = %self.target, %failure, "no connection");
+                if state.ledger.not_opened(now) {
+                    return;
+                }
+                // A thousand requests to a dead host shall not each wait for a failure of their
+                // own.
+                let waiters = state.waiters.take_all();
+                drop(state);
+                for waiter in waiters {
+                    let _ = waiter.send(Err(failure.clone()));
+                }
+            }
         }
-        if let Some((_, connection)) = connections.idle_http1.pop() {
-            let slot = Http1Slot {
-                pool: Arc::clone(self),
-            };
-            return Ok(Step::Take(Room::Http1(connection, slot)));
-        }
-        if connections.failures > failures_before
-            && let Some(failure) = connections.last_failure.clone()
-        {
-            return Err(failure);
-        }
-        let may_open = if connections.speaks_http1 == Some(true) {
-            connections.http1 + connections.opening < self.limits.http1_connections
-        } else {
-            // One at a time: each brings room for many, and the first tells what is spoken.
-            connections.opening == 0 && connections.http2.len() < self.limits.http2_connections
-        };
-        if !may_open {
-            return Ok(Step::Wait);
-        }
-        connections.opening += 1;
-        Ok(Step::Open)
     }
 
-    fn take_http2(self: &Arc<Self>, shared: SharedConnection) -> Room {
-        shared.in_flight.fetch_add(1, Ordering::AcqRel);
-        let in_flight = InFlight {
-            count: shared.in_flight,
-            changed: Arc::clone(&self.changed),
+    async fn try_to_open(
+        self: &Arc<Self>,
+        id: u64,
+        from: Instant,
+    ) -> Result<Connection, TransportError> {
+        let Shared { limits, .. } = &self.shared;
+        sleep_until(from).await;
+        let permit = match &self.strangers {
+            Some(strangers) => Some(strangers.admit(limits.wait).await?),
+            None => None,
         };
-        Room::Http2(shared.connection, in_flight)
-    }
-
-    async fn open(self: &Arc<Self>, resource: &PushResource) -> Result<Room, TransportError> {
-        let opening = Opening {
-            pool: Arc::clone(self),
+        let _opening = match &self.strangers {
+            Some(strangers) => Some(strangers.may_open().await?),
+            None => None,
         };
-        let dialing = timeout(self.limits.connect, self.handshake(resource));
-        let opened = dialing
+        timeout(limits.connect, self.handshake(id, permit))
             .await
-            .unwrap_or(Err(TransportError::TimedOut("connecting")));
-        let opened = opened.inspect_err(|failure| {
-            let mut connections = self.lock();
-            connections.failures += 1;
-            connections.last_failure = Some(failure.clone());
-        })?;
-        let turn = {
-            let mut connections = self.lock();
-            match opened {
-                Opened::Http2(connection) => {
-                    connections.speaks_http1 = Some(false);
-                    let shared = SharedConnection {
-                        connection,
-                        in_flight: Arc::default(),
-                        last_used: Instant::now(),
-                    };
-                    connections.http2.push(shared.clone());
-                    self.take_http2(shared)
-                }
-                Opened::Http1(connection) => {
-                    connections.speaks_http1 = Some(true);
-                    connections.http1 += 1;
-                    Room::Http1(
-                        connection,
-                        Http1Slot {
-                            pool: Arc::clone(self),
-                        },
-                    )
-                }
-            }
-        };
-        drop(opening);
-        Ok(turn)
+            .unwrap_or(Err(TransportError::TimedOut("connecting")))
     }
 
-    async fn handshake(&self, resource: &PushResource) -> Result<Opened, TransportError> {
-        let (limits, tasks) = (&self.limits, &self.tasks);
-        Ok(match self.dialer.dial(resource).await? {
-            Dialed::Http2(stream) => {
-                let changed = Arc::clone(&self.changed);
-                let on_close = move || changed.notify_waiters();
-                Opened::Http2(Http2Connection::open(*stream, limits, tasks, on_close).await?)
+    async fn handshake(
+        self: &Arc<Self>,
+        id: u64,
+        permit: Option<Permit>,
+    ) -> Result<Connection, TransportError> {
+        let Shared { limits, tasks, .. } = &self.shared;
+        let http1 = |opened: Http1Connection| Connection::Http1(Arc::new(Mutex::new(Some(opened))));
+        let pool = Arc::downgrade(self);
+        let tell = move |change| {
+            if let Some(pool) = pool.upgrade() {
+                pool.changed(id, change);
             }
+        };
+        Ok(match self.shared.dialer.dial(&self.target).await? {
+            Dialed::Http2(stream) => Connection::Http2(
+                Http2Connection::open(*stream, limits, tasks, (tell, permit)).await?,
+            ),
             Dialed::Http1(stream) => {
-                Opened::Http1(Http1Connection::open(*stream, limits, tasks).await?)
+                http1(Http1Connection::open(*stream, limits, tasks, (tell, permit)).await?)
             }
             Dialed::PlainHttp1(stream) => {
-                Opened::Http1(Http1Connection::open(stream, limits, tasks).await?)
+                http1(Http1Connection::open(stream, limits, tasks, (tell, permit)).await?)
             }
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connections> {
-        self.connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-enum Opened {
-    Http2(Http2Connection),
-    Http1(Http1Connection),
-}
-
-#[async_trait]
-impl Turn for PoolTurn {
-    async fn post(
-        self: Box<Self>,
-        request: Request<Bytes>,
-    ) -> Result<Response<Bytes>, TransportError> {
-        let answered = match self.connection {
-            Room::Http2(connection, _in_flight) => {
-                let answers = connection.answers();
-                let answered = timeout(self.limit, connection.post(request)).await;
-                if answered.is_err() {
-                    connection.retire_if_silent_since(answers);
-                }
-                answered
-            }
-            Room::Http1(mut connection, slot) => {
-                let answered = timeout(self.limit, connection.post(request)).await;
-                if matches!(answered, Ok(Ok(_))) {
-                    slot.give_back(connection);
-                }
-                answered
-            }
-        };
-        answered.unwrap_or(Err(TransportError::TimedOut("waiting for the answer")))
-    }
-}
-
-impl Connections {
-    fn forget_closed(&mut self, now: Instant, limits: &Limits) {
-        self.http2.retain(|shared| {
-            let idle = shared.in_flight.load(Ordering::Acquire) == 0
-                && now.duration_since(shared.last_used) > limits.idle;
-            shared.connection.is_open() && !idle
-        });
-        let before = self.idle_http1.len();
-        self.idle_http1.retain(|(since, connection)| {
-            connection.is_open() && now.duration_since(*since) <= limits.idle
-        });
-        self.http1 = self.http1.saturating_sub(before - self.idle_http1.len());
-    }
-}
-
-impl SharedConnection {
-    fn has_room(&self) -> bool {
-        self.in_flight.load(Ordering::Acquire) < self.connection.stream_limit()
-    }
-}
-
-/// Counts a request on an HTTP/2 connection until it is dropped.
-struct InFlight {
-    count: Arc<AtomicUsize>,
-    changed: Arc<Notify>,
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::AcqRel);
-        self.changed.notify_one();
-    }
-}
-
-/// Counts an HTTP/1.1 connection until it is given back or dropped.
-struct Http1Slot {
-    pool: Arc<Pool>,
-}
-
-impl Http1Slot {
-    fn give_back(self, connection: Http1Connection) {
-        if connection.is_ready() {
-            let mut connections = self.pool.lock();
-            // Dropping `self` takes one off.
-            connections.http1 += 1;
-            connections.idle_http1.push((Instant::now(), connection));
+    /// Closes what nobody has used for long, looking twice in that time.
+    fn tidy(&self, state: &mut State, now: Instant) {
+        let idle = self.shared.limits.idle;
+        if now.saturating_duration_since(state.tidied_at) > idle / 2 {
+            state.tidied_at = now;
+            drop(state.ledger.take_idle(now, idle));
         }
     }
-}
 
-impl Drop for Http1Slot {
-    fn drop(&mut self) {
-        {
-            let mut connections = self.pool.lock();
-            connections.http1 = connections.http1.saturating_sub(1);
-        }
-        self.pool.changed.notify_one();
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Counts a connection that is being opened until it is open or has failed.
-struct Opening {
-    pool: Arc<Pool>,
+fn hand_out(grants: Grants) {
+    for (waiter, room) in grants {
+        // Whoever is gone by now gives it back.
+        drop(waiter.send(Ok(room)));
+    }
 }
 
-impl Drop for Opening {
-    fn drop(&mut self) {
-        self.pool.lock().opening -= 1;
-        self.pool.changed.notify_waiters();
-    }
+fn closed_at_once() -> TransportError {
+    TransportError::Broken("it was closed right after it was opened".to_owned())
 }

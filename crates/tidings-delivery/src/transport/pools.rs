@@ -1,0 +1,110 @@
+//! The pools of all origins.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tidings_webpush::{PushResource, PushService};
+use tokio::time::Instant;
+
+use crate::transport::dialer::Target;
+use crate::transport::pool::{Pool, Shared};
+use crate::transport::strangers::Strangers;
+
+pub(super) struct Pools {
+    shared: Shared,
+    strangers: Arc<Strangers>,
+    state: Mutex<State>,
+}
+
+/// Dropping a pool closes its idle connections; requests that are under way keep theirs.
+struct State {
+    by_origin: HashMap<String, Entry>,
+    tidied_at: Instant,
+}
+
+struct Entry {
+    pool: Arc<Pool>,
+    is_known: bool,
+}
+
+impl Pools {
+    pub(super) fn new(shared: Shared, now: Instant) -> Arc<Self> {
+        Arc::new_cyclic(|pools: &Weak<Self>| Self {
+            strangers: Arc::new(Strangers::new(&shared.limits, pools.clone())),
+            shared,
+            state: Mutex::new(State {
+                by_origin: HashMap::new(),
+                tidied_at: now,
+            }),
+        })
+    }
+
+    pub(super) fn of(&self, resource: &PushResource, now: Instant) -> Arc<Pool> {
+        let limits = &self.shared.limits;
+        let mut state = self.lock();
+        if now.saturating_duration_since(state.tidied_at) >= limits.idle {
+            // A pool that is used closes its own idle connections.
+            state.by_origin.retain(|_, entry| {
+                now.saturating_duration_since(entry.pool.last_used()) <= limits.idle
+            });
+            state.tidied_at = now;
+        }
+        if let Some(entry) = state.by_origin.get(resource.origin()) {
+            return Arc::clone(&entry.pool);
+        }
+        if state.by_origin.len() >= limits.origins {
+            state.make_room();
+        }
+        let service = resource.push_service();
+        let is_known = service != PushService::Other;
+        let strangers = (!is_known).then(|| Arc::clone(&self.strangers));
+        let pool = Arc::new(Pool::new(
+            self.shared.clone(),
+            Target::of(resource),
+            limits.of(service),
+            strangers,
+            now,
+        ));
+        let entry = Entry {
+            pool: Arc::clone(&pool),
+            is_known,
+        };
+        state.by_origin.insert(resource.origin().to_owned(), entry);
+        pool
+    }
+
+    /// Closes the connections to that other push service which nobody uses, and whose last use is
+    /// longest ago.
+    pub(super) fn close_an_idle_stranger(&self) {
+        let mut state = self.lock();
+        let idle = state
+            .by_origin
+            .iter()
+            .filter(|(_, entry)| !entry.is_known && entry.pool.is_idle())
+            .map(|(origin, entry)| (entry.pool.last_used(), origin))
+            .min();
+        let closed = idle
+            .map(|(_, origin)| origin.clone())
+            .and_then(|origin| state.by_origin.remove(&origin));
+        drop(state);
+        drop(closed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Forgets the pool that was used longest ago, of strangers first.
+    fn make_room(&mut self) {
+        let oldest = self
+            .by_origin
+            .iter()
+            .map(|(origin, entry)| (entry.is_known, entry.pool.last_used(), origin))
+            .min();
+        if let Some(origin) = oldest.map(|(_, _, origin)| origin.clone()) {
+            self.by_origin.remove(&origin);
+        }
+    }
+}

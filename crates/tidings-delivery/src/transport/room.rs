@@ -1,0 +1,98 @@
+//! Room for one request on a connection: what a [`Turn`] is made of.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
+use tokio::time::timeout;
+
+use crate::transport::http1::Http1Connection;
+use crate::transport::http2::Http2Connection;
+use crate::transport::pool::Pool;
+use crate::transport::pool::ledger::Ticket;
+use crate::transport::{TransportError, Turn};
+
+/// A connection that can carry requests.
+#[derive(Clone)]
+pub(super) enum Connection {
+    Http2(Arc<Http2Connection>),
+    /// Nobody is in there while a request is under way.
+    Http1(Arc<Mutex<Option<Http1Connection>>>),
+}
+
+impl Connection {
+    pub(super) fn is_open(&self) -> bool {
+        match self {
+            Self::Http2(connection) => connection.is_open(),
+            Self::Http1(shared) => {
+                let connection = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                connection.as_ref().is_some_and(Http1Connection::is_open)
+            }
+        }
+    }
+}
+
+/// Counts at its pool until it is dropped.
+pub(super) struct Room {
+    pub(super) pool: Arc<Pool>,
+    pub(super) ticket: Ticket,
+    pub(super) connection: Connection,
+}
+
+impl Room {
+    async fn post_http2(
+        &self,
+        connection: &Http2Connection,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, TransportError> {
+        let answers = connection.answers();
+        let answered = timeout(self.pool.limits().request, connection.post(request)).await;
+        answered.unwrap_or_else(|_| {
+            // A connection that a router has forgotten would otherwise be found out by TCP alone,
+            // which takes a quarter of an hour. Requests that are under way go on.
+            if connection.answers() == answers {
+                self.pool.retire(self.ticket.id());
+            }
+            Err(TransportError::TimedOut("waiting for the answer"))
+        })
+    }
+
+    async fn post_http1(
+        &self,
+        shared: &Mutex<Option<Http1Connection>>,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, TransportError> {
+        let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = lock().take();
+        let Some(mut connection) = connection else {
+            return Err(TransportError::NotProcessed);
+        };
+        let answered = timeout(self.pool.limits().request, connection.post(request)).await;
+        if matches!(answered, Ok(Ok(_))) && connection.is_ready() {
+            *lock() = Some(connection);
+        } else {
+            self.pool.retire(self.ticket.id());
+        }
+        answered.unwrap_or(Err(TransportError::TimedOut("waiting for the answer")))
+    }
+}
+
+#[async_trait]
+impl Turn for Room {
+    async fn post(
+        self: Box<Self>,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, TransportError> {
+        match &self.connection {
+            Connection::Http2(connection) => self.post_http2(connection, request).await,
+            Connection::Http1(shared) => self.post_http1(shared, request).await,
+        }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.pool.give_back(&self.ticket);
+    }
+}
