@@ -295,3 +295,6 @@ fn bulk_share(limit: usize) -> usize {
 fn filled(room: usize) -> usize {
     room * 4 / 5
 }
+
+#[cfg(test)]
+mod tests;
