@@ -20,6 +20,8 @@ use crate::transport::room::{Connection, Room};
 use crate::transport::strangers::{Permit, Strangers};
 use crate::transport::{Limits, OriginLimits, TransportError};
 
+const TOO_MANY_STRANGERS: &str = "waiting until other push services need fewer connections";
+
 /// What the pools of a transport share.
 #[derive(Clone)]
 pub(super) struct Shared {
@@ -126,8 +128,11 @@ impl Pool {
     /// Whether it keeps connections open that nobody uses.
     pub(super) fn is_idle(&self) -> bool {
         let mut state = self.lock();
-        let waiting = state.waiters.count();
-        state.ledger.len() > 0 && state.ledger.is_unused() && waiting.direct + waiting.bulk == 0
+        state.ledger.len() > 0 && state.ledger.is_unused() && !state.waiters.any_at_all()
+    }
+
+    fn somebody_waits(&self) -> bool {
+        self.lock().waiters.any_at_all()
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -135,12 +140,16 @@ impl Pool {
     }
 
     pub(super) fn give_back(self: &Arc<Self>, ticket: &Ticket) {
-        let grants = {
+        let (grants, is_unused) = {
             let mut state = self.lock();
             state.ledger.give_back(ticket, Instant::now);
-            self.grants(&mut state)
+            let grants = self.grants(&mut state);
+            (grants, state.ledger.is_unused())
         };
         hand_out(grants);
+        if is_unused && let Some(strangers) = &self.strangers {
+            strangers.became_idle();
+        }
     }
 
     /// A connection takes no further requests.
@@ -256,7 +265,10 @@ impl Pool {
         let Shared { limits, .. } = &self.shared;
         sleep_until(from).await;
         let permit = match &self.strangers {
-            Some(strangers) => Some(strangers.admit(limits.wait).await?),
+            Some(strangers) => {
+                let admitted = strangers.admit(|| self.somebody_waits()).await;
+                Some(admitted.ok_or(TransportError::TimedOut(TOO_MANY_STRANGERS))?)
+            }
             None => None,
         };
         let _opening = match &self.strangers {

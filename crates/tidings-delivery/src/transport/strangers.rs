@@ -3,13 +3,13 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
-use tokio::time::timeout;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::time::sleep;
 
 use crate::transport::pools::Pools;
 use crate::transport::{Limits, TransportError};
 
-/// How often to look for a connection that has become idle.
+/// How often to ask whether a connection is still wanted.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Lasts as long as the connection that it was given for.
@@ -18,6 +18,8 @@ pub(super) type Permit = OwnedSemaphorePermit;
 pub(super) struct Strangers {
     connections: Arc<Semaphore>,
     openings: Semaphore,
+    /// Told whenever a connection becomes idle.
+    idle: Notify,
     pools: Weak<Pools>,
 }
 
@@ -26,31 +28,34 @@ impl Strangers {
         Self {
             connections: Arc::new(Semaphore::new(limits.other_connections)),
             openings: Semaphore::new(limits.other_openings),
+            idle: Notify::new(),
             pools,
         }
     }
 
-    /// Waits until there may be another connection; idle ones make room.
-    pub(super) async fn admit(&self, limit: Duration) -> Result<Permit, TransportError> {
-        let admitted = async {
-            loop {
-                if let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() {
-                    return Ok(permit);
-                }
-                if let Some(pools) = self.pools.upgrade() {
-                    pools.close_an_idle_stranger();
-                }
-                let next = Arc::clone(&self.connections).acquire_owned();
-                if let Ok(permit) = timeout(LOOK_AGAIN, next).await {
-                    return permit.map_err(|_| TransportError::Closed);
-                }
+    /// Waits until there may be another connection, as long as it is wanted; idle ones make room.
+    pub(super) async fn admit(&self, is_wanted: impl Fn() -> bool) -> Option<Permit> {
+        loop {
+            if let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() {
+                return Some(permit);
             }
-        };
-        timeout(limit, admitted)
-            .await
-            .unwrap_or(Err(TransportError::TimedOut(
-                "waiting until another push service needs its connections no more",
-            )))
+            if let Some(pools) = self.pools.upgrade() {
+                pools.close_an_idle_stranger();
+            }
+            tokio::select! {
+                permit = Arc::clone(&self.connections).acquire_owned() => return permit.ok(),
+                () = self.idle.notified() => {}
+                () = sleep(LOOK_AGAIN) => {}
+            }
+            if !is_wanted() {
+                return None;
+            }
+        }
+    }
+
+    /// A connection is not used any more.
+    pub(super) fn became_idle(&self) {
+        self.idle.notify_one();
     }
 
     /// Waits until fewer connections are being opened.

@@ -8,6 +8,8 @@
 
 mod engine;
 mod hostile_push_services;
+mod http2_server;
+mod lanes;
 mod pooling;
 mod rig;
 mod transport;

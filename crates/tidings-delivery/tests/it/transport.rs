@@ -30,14 +30,22 @@ impl Resolver for Says {
 }
 
 pub(crate) fn transport(network: Option<&str>, addresses: &[IpAddr]) -> PushTransport {
-    let admission = Admission::new()
-        .with_networks(network.map(|network| network.parse().unwrap()))
-        .with_insecure(true);
     let limits = Limits {
         connect: Duration::from_secs(5),
         request: Duration::from_millis(700),
         ..Limits::default()
     };
+    transport_within(limits, network, addresses)
+}
+
+pub(crate) fn transport_within(
+    limits: Limits,
+    network: Option<&str>,
+    addresses: &[IpAddr],
+) -> PushTransport {
+    let admission = Admission::new()
+        .with_networks(network.map(|network| network.parse().unwrap()))
+        .with_insecure(true);
     PushTransport::new(
         Arc::new(admission),
         client_config(None).unwrap(),

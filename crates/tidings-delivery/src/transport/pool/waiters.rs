@@ -45,6 +45,10 @@ impl Waiters {
         !self.queue(lane).is_empty()
     }
 
+    pub(super) fn any_at_all(&mut self) -> bool {
+        Lane::ALL.into_iter().any(|lane| self.any(lane))
+    }
+
     pub(super) fn count(&mut self) -> Waiting {
         for lane in Lane::ALL {
             self.forget_the_gone(lane);

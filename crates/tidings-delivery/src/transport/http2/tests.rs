@@ -1,0 +1,300 @@
+use std::pin::{Pin, pin};
+
+use futures_util::future::join;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
+use tokio::sync::mpsc;
+use tokio::time::{Duration, timeout};
+
+use super::*;
+
+fn request() -> Request<Bytes> {
+    Request::post("https://push.example.org/x")
+        .body(Bytes::from_static(b"x"))
+        .unwrap()
+}
+
+/// A push service says good-bye while an answer is still awaited.
+#[tokio::test]
+async fn a_connection_that_is_going_away_takes_no_further_requests() {
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let (tasks, limits) = (TaskTracker::new(), Limits::default());
+    let opened = Http2Connection::open(near, &limits, &tasks, (|_| {}, None));
+    let (opened, served) = join(opened, h2::server::handshake(far)).await;
+    let (connection, mut server) = (opened.unwrap(), served.unwrap());
+    let serve = async {
+        let (_request, _awaited) = server.accept().await.unwrap().unwrap();
+        server.graceful_shutdown();
+        while let Some(Ok(_)) = server.accept().await {}
+    };
+    let ask = async {
+        let first = connection.post(request());
+        let others = async {
+            // The good-bye takes its way through both ends of the connection.
+            loop {
+                let answer = timeout(Duration::from_millis(100), connection.post(request()));
+                if let Ok(Err(TransportError::NotProcessed)) = answer.await {
+                    return connection.is_open();
+                }
+            }
+        };
+        tokio::select! {
+            // In this order: the first request has to be the one that is accepted.
+            biased;
+            _ = first => panic!("nobody answers"),
+            is_open = others => is_open,
+        }
+    };
+    let is_open = tokio::select! {
+        () = serve => panic!("an answer is still awaited"),
+        is_open = ask => is_open,
+    };
+    assert!(!is_open);
+}
+
+/// A connection, and the push service at its other end.
+async fn connected() -> (
+    Arc<Http2Connection>,
+    h2::server::Connection<tokio::io::DuplexStream, Bytes>,
+) {
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let (tasks, limits) = (TaskTracker::new(), Limits::default());
+    let opened = Http2Connection::open(near, &limits, &tasks, (|_| {}, None));
+    let (opened, served) = join(opened, h2::server::handshake(far)).await;
+    (opened.unwrap(), served.unwrap())
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_cut() {
+    let (connection, mut server) = connected().await;
+    let serve = async {
+        let (_request, mut respond) = server.accept().await.unwrap().unwrap();
+        let head = Response::builder().status(500).body(()).unwrap();
+        let mut body = respond.send_response(head, false).unwrap();
+        let send = async {
+            loop {
+                body.reserve_capacity(16_384);
+                let room = std::future::poll_fn(|context| body.poll_capacity(context)).await;
+                let Some(Ok(room)) = room else { return };
+                if body.send_data(vec![b'y'; room].into(), false).is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = send => {}
+            _ = server.accept() => {}
+        }
+    };
+    let (answer, ()) = join(connection.post(request()), serve).await;
+    assert_eq!(answer.unwrap().body().len(), Limits::default().body_bytes);
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_no_answer() {
+    let (connection, mut server) = connected().await;
+    let serve = async {
+        while let Some(Ok((_request, mut respond))) = server.accept().await {
+            let mut head = Response::builder().status(201);
+            for number in 0..2000 {
+                head = head.header(format!("x-{number}"), "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyy");
+            }
+            let _ = respond.send_response(head.body(()).unwrap(), true);
+        }
+    };
+    let mut asked = std::pin::pin!(connection.post(request()));
+    let answer = tokio::select! {
+        answer = &mut asked => answer,
+        // Such a head may end the whole connection.
+        () = serve => asked.await,
+    };
+    assert!(
+        matches!(answer, Err(TransportError::Broken(_))),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn resets_fail_their_own_request_only() {
+    let (connection, mut server) = connected().await;
+    let serve = async {
+        let mut count = 0;
+        while let Some(Ok((_request, mut respond))) = server.accept().await {
+            count += 1;
+            if count <= 200 {
+                respond.send_reset(Reason::CANCEL);
+            } else {
+                let head = Response::builder().status(201).body(()).unwrap();
+                respond.send_response(head, true).unwrap();
+            }
+        }
+    };
+    let ask = async {
+        for _ in 0..200 {
+            let failure = connection.post(request()).await.unwrap_err();
+            assert!(matches!(failure, TransportError::Broken(_)), "{failure:?}");
+        }
+        assert_eq!(connection.post(request()).await.unwrap().status(), 201);
+    };
+    tokio::select! {
+        () = ask => {}
+        () = serve => panic!("the connection ended"),
+    }
+}
+
+/// A connection whose push service is played octet by octet, and what it told.
+async fn bare() -> (
+    Arc<Http2Connection>,
+    tokio::io::DuplexStream,
+    mpsc::UnboundedReceiver<Change>,
+) {
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let (tasks, limits) = (TaskTracker::new(), Limits::default());
+    let (changed, changes) = mpsc::unbounded_channel();
+    let tell = move |change| changed.send(change).unwrap();
+    let opened = Http2Connection::open(near, &limits, &tasks, (tell, None)).await;
+    (opened.unwrap(), far, changes)
+}
+
+/// SETTINGS with one setting, `SETTINGS_MAX_CONCURRENT_STREAMS` (RFC 9113 §6.5).
+fn settings(max_concurrent_streams: u8) -> [u8; 15] {
+    let streams = max_concurrent_streams;
+    [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, streams]
+}
+
+#[tokio::test]
+async fn settings_that_change_are_told() {
+    let (connection, mut push_service, mut changes) = bare().await;
+    assert_eq!(connection.streams(), STREAMS_UNTOLD);
+    for streams in [7, 1, 0, 100] {
+        let frame = settings(streams);
+        push_service.write_all(&frame).await.unwrap();
+        let told = Change::Streams(streams.into());
+        assert_eq!(changes.recv().await, Some(told));
+        assert_eq!(connection.streams(), usize::from(streams));
+    }
+}
+
+#[tokio::test]
+async fn settings_without_a_number_of_streams_allow_as_many_as_we_like() {
+    let (connection, mut push_service, mut changes) = bare().await;
+    let frame = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    push_service.write_all(&frame).await.unwrap();
+    let told = changes.recv().await;
+    assert_eq!(told, Some(Change::Streams(usize::MAX)));
+    assert_eq!(connection.streams(), usize::MAX);
+}
+
+#[tokio::test]
+async fn a_good_bye_is_told_and_why_it_came() {
+    const ENHANCE_YOUR_CALM: u8 = 11;
+    for (reason, change) in [(0, Change::GoingAway), (ENHANCE_YOUR_CALM, Change::TooMuch)] {
+        let (connection, mut push_service, mut changes) = bare().await;
+        push_service.write_all(&settings(100)).await.unwrap();
+        assert_eq!(changes.recv().await, Some(Change::Streams(100)));
+        let good_bye = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, reason];
+        push_service.write_all(&good_bye).await.unwrap();
+        assert_eq!(changes.recv().await, Some(change));
+        assert!(!connection.is_open());
+        let refused = connection.post(request()).await.unwrap_err();
+        assert_eq!(refused, TransportError::NotProcessed);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_has_any_more_ends() {
+    let (connection, mut push_service, mut changes) = bare().await;
+    drop(connection);
+    let mut said = Vec::new();
+    push_service.read_to_end(&mut said).await.unwrap();
+    assert_eq!(changes.recv().await, Some(Change::GoingAway));
+    assert_eq!(changes.recv().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_ends_even_if_nobody_hears_its_good_bye() {
+    let (near, _far) = tokio::io::duplex(32);
+    let (tasks, limits) = (TaskTracker::new(), Limits::default());
+    let opened = Http2Connection::open(near, &limits, &tasks, (|_| {}, None));
+    drop(opened.await.unwrap());
+    tasks.close();
+    tasks.wait().await;
+}
+
+/// A stream that says what is written at once.
+struct Writes(tokio::io::DuplexStream, mpsc::UnboundedSender<usize>);
+
+impl AsyncRead for Writes {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Writes {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.1.send(buffer.len()).unwrap();
+        Pin::new(&mut self.0).poll_write(context, buffer)
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}
+
+/// Tasks that are ready together send together.
+#[tokio::test]
+async fn messages_share_a_write() {
+    const MESSAGES: usize = 20;
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let (wrote, mut writes) = mpsc::unbounded_channel();
+    let (tasks, limits) = (TaskTracker::new(), Limits::default());
+    let near = Writes(near, wrote);
+    let opened = Http2Connection::open(near, &limits, &tasks, (|_| {}, None));
+    let (opened, served) = join(opened, h2::server::handshake(far)).await;
+    let (connection, mut server) = (opened.unwrap(), served.unwrap());
+    // What SETTINGS take to be said and acknowledged.
+    while connection.streams() == STREAMS_UNTOLD {
+        let _ = futures_util::poll!(pin!(server.accept()));
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..MESSAGES {
+        let connection = Arc::clone(&connection);
+        tasks.spawn(async move {
+            let message = Request::post("https://push.example.org/x");
+            let message = message.body(Bytes::from(vec![b'x'; 400])).unwrap();
+            connection.post(message).await
+        });
+    }
+    while writes.try_recv().is_ok() {}
+    let mut accepted = Vec::new();
+    for _ in 0..MESSAGES {
+        accepted.push(server.accept().await.unwrap().unwrap());
+    }
+    let mut sizes = Vec::new();
+    while let Ok(size) = writes.try_recv() {
+        sizes.push(size);
+    }
+    assert!(sizes.len() < 5, "{sizes:?}");
+    assert!(sizes.iter().sum::<usize>() > MESSAGES * 400, "{sizes:?}");
+}
