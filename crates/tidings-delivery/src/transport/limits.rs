@@ -67,10 +67,10 @@ impl Default for Limits {
                 openings: 8,
             },
             other: OriginLimits {
-                http2_connections: 2,
+                http2_connections: 4,
                 http2_streams: 100,
-                http1_connections: 4,
-                openings: 1,
+                http1_connections: 16,
+                openings: 2,
             },
             other_connections: 256,
             other_openings: 16,
