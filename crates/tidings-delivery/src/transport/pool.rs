@@ -20,8 +20,6 @@ use crate::transport::room::{Connection, Room};
 use crate::transport::strangers::{Permit, Strangers};
 use crate::transport::{Limits, OriginLimits, TransportError};
 
-const TOO_MANY_STRANGERS: &str = "waiting until other push services need fewer connections";
-
 /// What the pools of a transport share.
 #[derive(Clone)]
 pub(super) struct Shared {
@@ -267,7 +265,7 @@ impl Pool {
         let permit = match &self.strangers {
             Some(strangers) => {
                 let admitted = strangers.admit(|| self.somebody_waits()).await;
-                Some(admitted.ok_or(TransportError::TimedOut(TOO_MANY_STRANGERS))?)
+                Some(admitted.ok_or(TransportError::NoRoom)?)
             }
             None => None,
         };
