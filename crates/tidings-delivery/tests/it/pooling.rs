@@ -82,7 +82,7 @@ async fn nobody_waits_for_ever_for_a_push_service_that_allows_no_streams() {
         assert!(
             matches!(
                 failure,
-                TransportError::TimedOut(_) | TransportError::NotProcessed
+                TransportError::NoRoom | TransportError::TimedOut(_) | TransportError::NotProcessed
             ),
             "{failure:?}"
         );
