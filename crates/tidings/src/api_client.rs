@@ -1,18 +1,62 @@
 //! Talks to a running server through its API.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::Value;
 use ureq::Agent;
-use ureq::http::{Method, Request};
+use ureq::http::{Method, Request, request};
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 
 use crate::cli::ServerArgs;
 use crate::data_directory::DataDirectory;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The most octets of an import's report: ten thousand refused lines.
+const MAX_REPORT_BYTES: u64 = 16 * 1024 * 1024;
+
+const UNUSABLE: &str = "the server's URL or the token cannot be used";
+
+/// A call that failed.
+pub(crate) struct CallError {
+    error: anyhow::Error,
+    may_pass: bool,
+    retry_after: Option<Duration>,
+}
+
+impl CallError {
+    fn for_good(error: anyhow::Error) -> Self {
+        Self {
+            error,
+            may_pass: false,
+            retry_after: None,
+        }
+    }
+
+    fn passing(error: anyhow::Error) -> Self {
+        Self {
+            may_pass: true,
+            ..Self::for_good(error)
+        }
+    }
+
+    /// Whether the same call may succeed later.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.may_pass
+    }
+
+    /// How long the server says to wait.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    pub(crate) fn into_error(self) -> anyhow::Error {
+        self.error
+    }
+}
 
 pub(crate) struct ApiClient {
     agent: Agent,
@@ -65,17 +109,70 @@ impl ApiClient {
         self.call(&Method::DELETE, path, None).map(drop)
     }
 
-    fn call(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Value> {
-        let request = Request::builder()
+    /// Sends lines, and tells failures that may pass from those that will not.
+    pub(crate) fn import(&self, path: &str, lines: &[u8]) -> Result<Value, CallError> {
+        let request = self
+            .request(&Method::POST, path, "application/x-ndjson")
+            .body(lines)
+            .context(UNUSABLE)
+            .map_err(CallError::for_good)?;
+        let answer = self.agent.run(request).with_context(|| self.no_answer());
+        let mut response = answer.map_err(CallError::passing)?;
+        let status = response.status();
+        let retry_after = response.headers().get("retry-after").cloned();
+        // A report may tell of every line.
+        let body = response.body_mut().with_config().limit(MAX_REPORT_BYTES);
+        let text = body.read_to_string().context("reading the answer");
+        let value = serde_json::from_str(&text.map_err(CallError::passing)?).unwrap_or(Value::Null);
+        if status.is_success() {
+            return Ok(value);
+        }
+        let seconds = retry_after.and_then(|it| it.to_str().ok()?.parse().ok());
+        Err(CallError {
+            may_pass: matches!(status.as_u16(), 408 | 429 | 500..=599),
+            retry_after: seconds.map(Duration::from_secs),
+            error: anyhow!("{}", explain(status.as_u16(), &value)),
+        })
+    }
+
+    /// The body of an answer of any length.
+    pub(crate) fn download(&self, path: &str) -> Result<impl Read + use<>> {
+        let request = self
+            .request(&Method::GET, path, "application/json")
+            .body(())
+            .context(UNUSABLE)?;
+        let request = self.agent.configure_request(request);
+        let request = request.timeout_global(None).build();
+        let answer = self.agent.run(request).with_context(|| self.no_answer());
+        let mut response = answer?;
+        let status = response.status();
+        if !status.is_success() {
+            let text = response.body_mut().read_to_string().unwrap_or_default();
+            let value = serde_json::from_str(&text).unwrap_or(Value::Null);
+            bail!("{}", explain(status.as_u16(), &value));
+        }
+        Ok(response.into_body().into_reader())
+    }
+
+    fn request(&self, method: &Method, path: &str, media_type: &str) -> request::Builder {
+        Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
             .header("authorization", format!("Bearer {}", self.token))
-            .header("content-type", "application/json")
+            .header("content-type", media_type)
+    }
+
+    fn no_answer(&self) -> String {
+        format!("no answer from {}: is `tidings serve` running?", self.base)
+    }
+
+    fn call(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Value> {
+        let request = self
+            .request(method, path, "application/json")
             .body(body.map(Value::to_string).unwrap_or_default())
-            .context("the server's URL or the token cannot be used")?;
-        let mut response = self.agent.run(request).with_context(|| {
-            format!("no answer from {}: is `tidings serve` running?", self.base)
-        })?;
+            .context(UNUSABLE)?;
+        let answer = self.agent.run(request).with_context(|| self.no_answer());
+        let mut response = answer?;
         let status = response.status();
         let text = response
             .body_mut()

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod keys;
+mod subscriptions;
 mod tokens;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 use tidings_sandbox::{Personality, PlayedService};
 
 pub(crate) use crate::cli::keys::{KeysCommand, KeysListArgs, KeysResealArgs};
+pub(crate) use crate::cli::subscriptions::SubscriptionsCommand;
 pub(crate) use crate::cli::tokens::TokensCommand;
 use crate::logging::LoggingArgs;
 use crate::settings::{DirectoryArgs, SettingsArgs};
@@ -51,6 +53,9 @@ pub(crate) enum Command {
     /// Send a message through a running server, and print its id
     #[command(after_help = SEND_EXAMPLES)]
     Send(Box<SendArgs>),
+    /// Import, export and list the subscriptions of a running server
+    #[command(subcommand)]
+    Subscriptions(SubscriptionsCommand),
     /// Make, import and export VAPID keys
     #[command(subcommand)]
     Vapid(VapidCommand),

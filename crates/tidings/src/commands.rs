@@ -6,6 +6,7 @@ mod keys;
 mod sandbox;
 mod send;
 mod serve;
+mod subscriptions;
 mod tokens;
 mod vapid;
 
@@ -20,6 +21,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Demo(args) => in_runtime(demo::run(args)),
         Command::Sandbox(args) => in_runtime(sandbox::run(args)),
         Command::Send(args) => send::run(&args),
+        Command::Subscriptions(command) => subscriptions::run(command),
         Command::Vapid(command) => vapid::run(command),
         Command::Keys(command) => keys::run(command),
         Command::Tokens(command) => tokens::run(command),

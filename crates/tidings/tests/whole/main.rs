@@ -26,6 +26,7 @@ mod restart;
 mod sandbox;
 mod secrets;
 mod shutdown;
+mod subscriptions;
 mod tidings;
 mod tokens;
 mod transport;

@@ -1,0 +1,315 @@
+//! `tidings subscriptions import`: a file in parts, each tried until it is in.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+
+use crate::api_client::{ApiClient, CallError};
+use crate::cli::ServerArgs;
+use crate::output;
+
+/// How many lines one request brings, and how many octets.
+const PART_LINES: u64 = 5000;
+const PART_BYTES: usize = 8 * 1024 * 1024;
+
+/// Longer lines are cut here: the server, whose limit is a quarter of it, says what is wrong.
+const MAX_LINE_BYTES: u64 = 64 * 1024;
+
+/// How often a part is tried, with a pause before each further time that doubles up to the longest.
+const TRIES: u32 = 10;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How often it is said how far the import is.
+const PROGRESS: Duration = Duration::from_secs(2);
+
+const PATH: &str = "/v1/subscriptions/import?errors=10000";
+
+pub(super) fn run(
+    file: &Path,
+    from_line: u64,
+    errors: Option<&Path>,
+    args: &ServerArgs,
+) -> Result<()> {
+    let api = ApiClient::new(args)?;
+    // Before a file is read for nothing: may this token do it?
+    api.import(PATH, b"").map_err(CallError::into_error)?;
+    let mut import = Import {
+        api,
+        lines: Lines::open(file)?,
+        refusals: Refusals::open(errors)?,
+        counts: Counts::default(),
+        started: Instant::now(),
+        told: Instant::now(),
+    };
+    import.lines.skip_to(from_line)?;
+    import.run()?;
+    if args.json {
+        output::json(&import.counts.to_json())?;
+    } else {
+        output::data(&import.counts.in_words())?;
+    }
+    Ok(())
+}
+
+struct Import {
+    api: ApiClient,
+    lines: Lines,
+    refusals: Refusals,
+    counts: Counts,
+    started: Instant,
+    told: Instant,
+}
+
+impl Import {
+    fn run(&mut self) -> Result<()> {
+        loop {
+            let first = self.lines.next;
+            let part = self.lines.next_part();
+            let part = part.with_context(|| go_on_from(first))?;
+            if part.is_empty() {
+                return Ok(());
+            }
+            let report = self.send(&part).with_context(|| go_on_from(first))?;
+            self.counts.add(&report);
+            self.refusals.tell(&report, first)?;
+            self.say_progress();
+        }
+    }
+
+    /// Until it is in, or cannot be.
+    fn send(&self, part: &[u8]) -> Result<Value> {
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..TRIES {
+            let error = match self.api.import(PATH, part) {
+                Ok(report) => return Ok(report),
+                Err(error) if error.may_pass() => error,
+                Err(error) => return Err(error.into_error()),
+            };
+            let wait = error.retry_after().unwrap_or(pause);
+            output::say(&format!(
+                "{:#}; trying again in {} ms",
+                error.into_error(),
+                wait.as_millis()
+            ));
+            std::thread::sleep(wait);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        self.api.import(PATH, part).map_err(CallError::into_error)
+    }
+
+    fn say_progress(&mut self) {
+        if self.told.elapsed() < PROGRESS {
+            return;
+        }
+        self.told = Instant::now();
+        let milliseconds = self.started.elapsed().as_millis().max(1);
+        let a_second = u128::from(self.counts.lines) * 1000 / milliseconds;
+        output::say(&format!(
+            "{}; {a_second} lines a second",
+            self.counts.in_words()
+        ));
+    }
+}
+
+fn go_on_from(line: u64) -> String {
+    format!("the import ended early: go on with --from-line {line}")
+}
+
+#[derive(Default)]
+struct Counts {
+    lines: u64,
+    created: u64,
+    updated: u64,
+    refused: u64,
+}
+
+impl Counts {
+    fn add(&mut self, report: &Value) {
+        let count = |name: &str| report.get(name).and_then(Value::as_u64).unwrap_or(0);
+        self.lines += count("lines");
+        self.created += count("created");
+        self.updated += count("updated");
+        self.refused += count("refused");
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "lines": self.lines,
+            "created": self.created,
+            "updated": self.updated,
+            "refused": self.refused,
+        })
+    }
+
+    fn in_words(&self) -> String {
+        let Self {
+            lines,
+            created,
+            updated,
+            refused,
+        } = self;
+        format!("{lines} lines: {created} created, {updated} updated, {refused} refused")
+    }
+}
+
+/// Where it is told why lines were refused.
+struct Refusals(Option<File>);
+
+impl Refusals {
+    fn open(file: Option<&Path>) -> Result<Self> {
+        let open = |path: &Path| {
+            File::create(path).with_context(|| format!("cannot write {}", path.display()))
+        };
+        file.map(open).transpose().map(Self)
+    }
+
+    /// With the numbers that lines have in the file.
+    fn tell(&mut self, report: &Value, first: u64) -> Result<()> {
+        let refused = report.get("errors").and_then(Value::as_array);
+        for error in refused.into_iter().flatten() {
+            let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
+            let in_part = error.get("line").and_then(Value::as_u64).unwrap_or(1);
+            let line = first + in_part.saturating_sub(1);
+            if let Some(file) = &mut self.0 {
+                let mut error = error.clone();
+                if let Some(number) = error.get_mut("line") {
+                    *number = line.into();
+                }
+                writeln!(file, "{error}").context("cannot write why lines were refused")?;
+            } else {
+                output::say(&format!(
+                    "line {line}: {}",
+                    place(text("pointer"), text("detail"))
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn place(pointer: &str, detail: &str) -> String {
+    if pointer.is_empty() {
+        detail.to_owned()
+    } else {
+        format!("{pointer}: {detail}")
+    }
+}
+
+/// A file's lines.
+struct Lines {
+    reader: Box<dyn BufRead>,
+    /// The number of the next one.
+    next: u64,
+}
+
+impl Lines {
+    fn open(file: &Path) -> Result<Self> {
+        let reader: Box<dyn BufRead> = if file == Path::new("-") {
+            Box::new(io::stdin().lock())
+        } else {
+            let opened = File::open(file);
+            let opened = opened.with_context(|| format!("cannot read {}", file.display()))?;
+            Box::new(BufReader::with_capacity(1024 * 1024, opened))
+        };
+        Ok(Self { reader, next: 1 })
+    }
+
+    fn skip_to(&mut self, line: u64) -> Result<()> {
+        while self.next < line {
+            if !self.read_line(&mut io::sink())? {
+                bail!(
+                    "the file has no line {line}: it ends before line {}",
+                    self.next
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Some lines; none at the end.
+    fn next_part(&mut self) -> Result<Vec<u8>> {
+        let mut part = Vec::new();
+        let end = self.next + PART_LINES;
+        while self.next < end && part.len() < PART_BYTES && self.read_line(&mut part)? {}
+        Ok(part)
+    }
+
+    /// Writes the next line, or its beginning if it is very long. `false` at the end.
+    fn read_line(&mut self, into: &mut dyn Write) -> Result<bool> {
+        let mut line = Vec::new();
+        let mut limited = self.reader.by_ref().take(MAX_LINE_BYTES);
+        limited
+            .read_until(b'\n', &mut line)
+            .context("reading the file")?;
+        if line.is_empty() {
+            return Ok(false);
+        }
+        self.next += 1;
+        if line.last() != Some(&b'\n') {
+            self.skip_rest()?;
+            line.push(b'\n');
+        }
+        into.write_all(&line).context("keeping a line")?;
+        Ok(true)
+    }
+
+    /// Of a very long line, in little memory.
+    fn skip_rest(&mut self) -> Result<()> {
+        loop {
+            let buffer = self.reader.fill_buf().context("reading the file")?;
+            let end = buffer.iter().position(|octet| *octet == b'\n');
+            let (used, is_over) = match end {
+                Some(end) => (end + 1, true),
+                None => (buffer.len(), buffer.is_empty()),
+            };
+            self.reader.consume(used);
+            if is_over {
+                return Ok(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &[u8]) -> Lines {
+        Lines {
+            reader: Box::new(io::Cursor::new(text.to_vec())),
+            next: 1,
+        }
+    }
+
+    #[test]
+    fn a_part_has_so_many_lines() {
+        let mut lines = lines("x\n".repeat(7000).as_bytes());
+        assert_eq!(lines.next_part().unwrap().len(), 10_000);
+        assert_eq!(lines.next, 5001);
+        assert_eq!(lines.next_part().unwrap().len(), 4000);
+        assert!(lines.next_part().unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_import_goes_on_where_it_ended() {
+        let mut some = lines(b"a\nb\nc");
+        some.skip_to(3).unwrap();
+        assert_eq!(some.next_part().unwrap(), b"c\n");
+        assert!(lines(b"a\n").skip_to(3).is_err());
+    }
+
+    #[test]
+    fn a_very_long_line_is_cut_and_stays_one() {
+        let mut text = vec![b'x'; 1024 * 1024];
+        text.extend_from_slice(b"\nnext\n");
+        let mut lines = lines(&text);
+        let part = lines.next_part().unwrap();
+        assert_eq!(lines.next, 3);
+        assert!(part.len() < 70 * 1024 && part.ends_with(b"x\nnext\n"));
+    }
+}

@@ -1,0 +1,134 @@
+//! Subscriptions brought in and taken out on the command line.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Output};
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+
+use crate::tidings::{Settings, Tidings};
+
+/// A subscription at a push service that is admitted and never asked: an RFC 8291 key, another
+/// endpoint for each number.
+fn line(number: usize) -> Value {
+    json!({
+        "endpoint": format!("https://updates.push.services.mozilla.com/wpush/v2/{number}"),
+        "keys": {
+            "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+            "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+        },
+        "user": format!("user-{number}"),
+    })
+}
+
+#[tokio::test]
+async fn what_one_server_exports_another_one_imports() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let first = Settings::below(folder.path());
+    let tidings = Tidings::start(&first).await?;
+    let file = folder.path().join("in.ndjson");
+    let mut text = String::new();
+    for number in 0..5100 {
+        writeln!(text, "{}", line(number))?;
+        if number == 5050 {
+            text += "not a subscription\n";
+        }
+    }
+    fs::write(&file, text)?;
+    let refused = folder.path().join("refused.ndjson");
+    let mut import = client(&first, &tidings, "import");
+    import
+        .arg(&file)
+        .arg("--json")
+        .arg("--errors")
+        .arg(&refused);
+    let expected = json!({"lines": 5101, "created": 5100, "updated": 0, "refused": 1});
+    ensure!(serde_json::from_str::<Value>(&stdout(&import.output()?)?)? == expected);
+    let refused: Value = serde_json::from_str(&fs::read_to_string(refused)?)?;
+    ensure!(
+        refused["line"] == 5052,
+        "by its number in the file: {refused}"
+    );
+
+    let mut from_the_end = client(&first, &tidings, "import");
+    let told = stdout(
+        &from_the_end
+            .arg(&file)
+            .args(["--from-line", "5101"])
+            .output()?,
+    )?;
+    ensure!(told == "1 lines: 0 created, 1 updated, 0 refused", "{told}");
+    let beyond = client(&first, &tidings, "import")
+        .arg(&file)
+        .args(["--from-line", "6000"])
+        .output()?;
+    ensure!(beyond.status.code() == Some(1), "there is no such line");
+
+    let exported = folder.path().join("out.ndjson");
+    stdout(&client(&first, &tidings, "export").arg(&exported).output()?)?;
+    let mode = fs::metadata(&exported)?.permissions().mode();
+    ensure!(mode & 0o777 == 0o600, "others can read it: {mode:o}");
+    let again = client(&first, &tidings, "export").arg(&exported).output()?;
+    ensure!(again.status.code() == Some(1), "the file was overwritten");
+    let list = stdout(
+        &client(&first, &tidings, "list")
+            .args(["--limit", "150"])
+            .output()?,
+    )?;
+    ensure!(
+        list.lines().count() == 150 && !list.contains("wpush"),
+        "{list}"
+    );
+    tidings.stop().await?;
+
+    let copy = fs::read_to_string(&exported)?;
+    ensure!(copy.lines().count() == 5100);
+    // The other server has another VAPID key, so it says what to do about each line.
+    let elsewhere = tempfile::tempdir()?;
+    let second = Settings::below(elsewhere.path());
+    let tidings = Tidings::start(&second).await?;
+    let output = client(&second, &tidings, "import")
+        .arg(&exported)
+        .output()?;
+    let told = stdout(&output)?;
+    ensure!(
+        told == "5100 lines: 0 created, 0 updated, 5100 refused",
+        "{told}"
+    );
+    let talk = String::from_utf8(output.stderr)?;
+    ensure!(talk.contains("line 5100: /vapid_key: "), "{talk}");
+    tidings.stop().await
+}
+
+#[tokio::test]
+async fn a_token_that_may_not_import_reads_no_file() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let settings = Settings::below(folder.path());
+    let tidings = Tidings::start(&settings).await?;
+    let output = client(&settings, &tidings, "import")
+        .arg(folder.path().join("is-not-there"))
+        .env("TIDINGS_TOKEN", "tdg_nobody")
+        .output()?;
+    let talk = String::from_utf8(output.stderr)?;
+    ensure!(
+        output.status.code() == Some(1) && talk.contains("401"),
+        "{talk}"
+    );
+    tidings.stop().await
+}
+
+fn client(settings: &Settings, tidings: &Tidings, what: &str) -> Command {
+    let mut command = settings.command("subscriptions");
+    command.arg(what).env("TIDINGS_URL", tidings.api().origin());
+    command
+}
+
+fn stdout(output: &Output) -> Result<String> {
+    let talk = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{talk}");
+    Ok(String::from_utf8(output.stdout.clone())?
+        .trim_end()
+        .to_owned())
+}
