@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo docs test test-rust test-sdk seeded-faults tools lint bench-peers help
+.PHONY: demo docs test test-rust test-sdk seeded-faults tools lint bench-peers soak help
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/'
@@ -55,3 +55,7 @@ lint: ## Format, lints, tidiness and licences, as CI runs them
 
 bench-peers: ## Send to the sandbox with other libraries too, and compare (benches/peers/README.md)
 	python3 benches/peers/run.py $(BENCH_ARGS)
+
+soak: ## Run for an hour at half speed, and say what grew (SOAK_ARGS="--minutes 5" for less; benches/soak.py --help)
+	$(CARGO) build --locked --release -p tidings
+	python3 benches/soak.py $(SOAK_ARGS)

@@ -86,6 +86,11 @@ class Child:
             time.sleep(0.02)
         raise self._failure(f"did not start within {limit_s} s")
 
+    @property
+    def pid(self):
+        """Its id."""
+        return self._process.pid
+
     def terminate(self):
         """Asks it to end, where the end of its standard input tells it nothing."""
         self._process.terminate()
