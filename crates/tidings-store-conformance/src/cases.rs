@@ -4,6 +4,7 @@
 pub(crate) mod api_tokens;
 pub(crate) mod audience;
 pub(crate) mod claiming;
+pub(crate) mod clock_jumps;
 pub(crate) mod durability;
 pub(crate) mod finishing;
 pub(crate) mod imports;
@@ -17,6 +18,7 @@ pub(crate) mod receipts;
 pub(crate) mod recording;
 pub(crate) mod registration;
 pub(crate) mod restoring;
+pub(crate) mod retention;
 pub(crate) mod setup;
 pub(crate) mod subscriptions;
 pub(crate) mod user_cap;

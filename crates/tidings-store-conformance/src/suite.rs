@@ -200,6 +200,7 @@ macro_rules! with_every_case {
                 only_what_was_asked_for_is_loaded
                 positions_without_a_member_are_left_out
                 a_whole_window_is_loaded_at_once
+                few_of_a_wide_range_are_loaded
                 an_ended_member_has_no_target
                 a_member_gone_meanwhile_has_no_target
                 a_forgotten_member_has_no_target
@@ -258,6 +259,22 @@ macro_rules! with_every_case {
                 a_retry_is_not_held_up_by_who_was_left_out
                 a_missed_attempt_is_due_at_once
                 a_batch_may_take_many_passes
+            }
+            retention {
+                a_message_keeps_its_counts_without_its_batches
+                what_is_not_done_keeps_its_batches
+                counts_are_exact_while_many_deliveries_are_folded
+                a_message_is_forgotten_long_after_it_was_done
+                a_failed_message_is_sent_no_more
+                a_message_that_is_done_cannot_fail
+            }
+            clock_jumps {
+                retries_reckoned_from_a_later_time_are_due
+                retries_within_the_longest_delay_wait_on
+                one_late_retry_among_others_is_due
+                what_was_to_be_sent_at_once_is_sent
+                what_was_scheduled_waits_for_its_time
+                many_batches_are_due_after_a_jump
             }
             receipts {
                 each_event_has_its_count

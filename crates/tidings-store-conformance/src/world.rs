@@ -190,6 +190,8 @@ impl<H: Harness> World<H> {
             idempotency_keys_before: never,
             suspects_before: never,
             answers_before: never,
+            fold_before: never,
+            messages_before: never,
         }
     }
 

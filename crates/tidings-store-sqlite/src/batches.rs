@@ -1,9 +1,9 @@
 //! Batches: claiming, loading, ending a pass.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row, Rows};
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use tidings_core::application::ApplicationId;
 use tidings_core::batch::{
     Batch, BatchId, Bitmap, Lane, Lease, LeasedBatch, Position, Selection, Seq,
@@ -20,7 +20,7 @@ use tidings_core::subscription::PushServiceGroup;
 use crate::database::refused;
 use crate::subscriptions::{open_capability, read_encoding};
 use crate::writer::Queue;
-use crate::{Seals, SqliteStore, outcomes, plans, pruning};
+use crate::{Seals, SqliteStore, clock_jump, outcomes, plans, pruning};
 
 #[async_trait]
 impl BatchStore for SqliteStore {
@@ -49,6 +49,7 @@ impl BatchStore for SqliteStore {
             batch: batch.id,
             message: batch.message,
             application: batch.application,
+            is_range: matches!(batch.selection, Selection::Range { .. }),
         };
         self.read(move |connection, seals| load(connection, seals, owner, &members, now))
             .await
@@ -83,6 +84,26 @@ impl BatchStore for SqliteStore {
             finish_pass(connection, &lease, now, resume_at)
         })
         .await
+    }
+
+    async fn due_after_clock_jump(
+        &self,
+        now: Timestamp,
+        latest: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let (mut after, mut batches) = (0, 0);
+        loop {
+            let step = self
+                .write(Queue::Record, move |connection, _| {
+                    clock_jump::step(connection, after, now, latest)
+                })
+                .await?;
+            batches += step.batches;
+            match step.last {
+                Some(last) => after = last,
+                None => return Ok(batches),
+            }
+        }
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
@@ -260,6 +281,8 @@ struct Owner {
     batch: BatchId,
     message: MessageId,
     application: ApplicationId,
+    /// Whether they are a broadcast's, which is for everybody.
+    is_range: bool,
 }
 
 fn load(
@@ -269,7 +292,13 @@ fn load(
     members: &[(Position, Seq)],
     now: Timestamp,
 ) -> Result<Vec<LoadedMember>, StoreError> {
-    let retrying = retrying(connection, owner.batch)?;
+    let (Some((first, _)), Some((last, _))) = (
+        members.iter().min_by_key(|(position, _)| *position),
+        members.iter().max_by_key(|(position, _)| *position),
+    ) else {
+        return Ok(Vec::new());
+    };
+    let retrying = retrying(connection, owner.batch, *first, *last)?;
     let turn: Vec<_> = members
         .iter()
         .filter_map(|(position, seq)| match retrying.get(position) {
@@ -278,12 +307,8 @@ fn load(
             None => Some((*position, *seq, 0)),
         })
         .collect();
-    let mut targets = targets(
-        connection,
-        seals,
-        owner,
-        turn.iter().map(|(_, seq, _)| *seq),
-    )?;
+    let seqs = turn.iter().map(|(_, seq, _)| *seq).collect();
+    let mut targets = targets(connection, seals, owner, &seqs)?;
     Ok(turn
         .into_iter()
         .map(|(position, seq, attempts)| LoadedMember {
@@ -294,18 +319,21 @@ fn load(
         .collect())
 }
 
+/// Who of these positions waits for another attempt.
 fn retrying(
     connection: &Connection,
     batch: BatchId,
+    first: Position,
+    last: Position,
 ) -> Result<HashMap<Position, (u32, Timestamp)>, StoreError> {
     // Index: the primary key of deliveries.
     let sql = "-- load_members
         SELECT position, attempts, next_attempt_at
         FROM deliveries
-        WHERE batch_id = ?1 AND state = 'retrying'";
+        WHERE batch_id = ?1 AND position BETWEEN ?2 AND ?3 AND state = 'retrying'";
     let mut statement = connection.prepare_cached(sql).map_err(refused)?;
     let rows = statement
-        .query_map([batch.as_i64()], |row| {
+        .query_map((batch.as_i64(), first.0, last.0), |row| {
             Ok((
                 Position(row.get(0)?),
                 (row.get(1)?, Timestamp::from_millis(row.get(2)?)),
@@ -315,37 +343,83 @@ fn retrying(
     rows.collect::<Result<_, _>>().map_err(refused)
 }
 
+// Index: the primary key, in one go.
+const RANGE_OF_TARGETS: &str = "-- load_members
+    SELECT s.seq, s.id, s.capability, s.encoding, k.public_id
+    FROM subscriptions s
+    CROSS JOIN vapid_keys k ON k.id = s.vapid_key_id
+    WHERE s.application_id = ?1 AND s.state = 'active' AND s.seq BETWEEN ?2 AND ?3";
+
+// Index: the primary key, for each of them.
+const LIST_OF_TARGETS: &str = "-- load_members
+    SELECT s.seq, s.id, s.capability, s.encoding, k.public_id
+    FROM subscriptions s
+    JOIN vapid_keys k ON k.id = s.vapid_key_id
+    WHERE s.application_id = ?1 AND s.state = 'active'
+      AND s.seq IN (SELECT value FROM json_each(?2))
+      AND (?3 IS NULL
+        OR s.id IN (SELECT unhex(value) FROM json_each(?3))
+        OR s.user IN (SELECT value FROM json_each(?4)))";
+
+/// More seqs in a range than so many for each that is wanted are not walked.
+const WALKED_FOR_EACH: i64 = 4;
+
 /// The active subscriptions among these seqs that the message is still for: who was chosen as one of
 /// a person's, and has been detached or given to somebody else since, must not show what is not theirs.
 fn targets(
     connection: &Connection,
     seals: &Seals,
     owner: Owner,
-    seqs: impl Iterator<Item = Seq>,
+    seqs: &BTreeSet<Seq>,
 ) -> Result<HashMap<Seq, SendTarget>, StoreError> {
-    let (ids, users) = plans::named(connection, owner.message)?.unzip();
-    // Index: the primary key.
-    let sql = "-- load_members
-        SELECT s.seq, s.id, s.capability, s.encoding, k.public_id
-        FROM subscriptions s
-        JOIN vapid_keys k ON k.id = s.vapid_key_id
-        WHERE s.application_id = ?1 AND s.state = 'active'
-          AND s.seq IN (SELECT value FROM json_each(?2))
-          AND (?3 IS NULL
-            OR s.id IN (SELECT unhex(value) FROM json_each(?3))
-            OR s.user IN (SELECT value FROM json_each(?4)))";
-    let seqs: Vec<i64> = seqs.map(Seq::as_i64).collect();
-    let seqs = json!(seqs).to_string();
-    let mut statement = connection.prepare_cached(sql).map_err(refused)?;
-    let mut rows = statement
-        .query((owner.application.as_i64(), &seqs, ids, users))
+    let application = owner.application.as_i64();
+    let (Some(first), Some(last)) = (seqs.first(), seqs.last()) else {
+        return Ok(HashMap::new());
+    };
+    let (first, last) = (first.as_i64(), last.as_i64());
+    let wanted = i64::try_from(seqs.len()).unwrap_or(i64::MAX);
+    if owner.is_range && last - first < wanted.saturating_mul(WALKED_FOR_EACH) {
+        let mut statement = connection
+            .prepare_cached(RANGE_OF_TARGETS)
+            .map_err(refused)?;
+        let rows = statement.query((application, first, last));
+        return read_targets(rows.map_err(refused)?, seals, seqs);
+    }
+    let (ids, users) = if owner.is_range {
+        (None, None)
+    } else {
+        plans::named(connection, owner.message)?.unzip()
+    };
+    let list: Vec<i64> = seqs.iter().map(|seq| seq.as_i64()).collect();
+    let mut statement = connection
+        .prepare_cached(LIST_OF_TARGETS)
         .map_err(refused)?;
-    let mut targets = HashMap::new();
+    let rows = statement.query((application, json!(list).to_string(), ids, users));
+    read_targets(rows.map_err(refused)?, seals, seqs)
+}
+
+fn read_targets(
+    mut rows: Rows<'_>,
+    seals: &Seals,
+    wanted: &BTreeSet<Seq>,
+) -> Result<HashMap<Seq, SendTarget>, StoreError> {
+    let mut targets = HashMap::with_capacity(wanted.len());
     while let Some(row) = rows.next().map_err(refused)? {
+        let seq = Seq::from_i64(row.get(0).map_err(refused)?);
+        if !wanted.contains(&seq) {
+            continue;
+        }
         let id = SubscriptionId::from_bytes(row.get(1).map_err(refused)?);
-        let capability: Vec<u8> = row.get(2).map_err(refused)?;
-        let encoding: String = row.get(3).map_err(refused)?;
-        let subscription = match open_capability(seals, id, &capability) {
+        // Borrowed: opening makes the one copy that is needed.
+        let capability = row.get_ref(2).map_err(refused)?;
+        let capability = capability
+            .as_blob()
+            .map_err(|_| StoreError::Unreadable("subscriptions.capability"))?;
+        let encoding = row.get_ref(3).map_err(refused)?;
+        let encoding = encoding
+            .as_str()
+            .map_err(|_| StoreError::Unreadable("subscriptions.encoding"))?;
+        let subscription = match open_capability(seals, id, capability) {
             Ok(subscription) => subscription,
             // It must not keep the rest of the batch from being sent.
             Err(error) if error.is_damage() => {
@@ -357,10 +431,10 @@ fn targets(
         let target = SendTarget {
             id,
             subscription,
-            encoding: read_encoding(&encoding)?,
+            encoding: read_encoding(encoding)?,
             vapid_key: VapidKeyId::from_bytes(row.get(4).map_err(refused)?),
         };
-        targets.insert(Seq::from_i64(row.get(0).map_err(refused)?), target);
+        targets.insert(seq, target);
     }
     Ok(targets)
 }
@@ -470,5 +544,21 @@ mod tests {
             VALUES (randomblob(16), 1, 'sending', 1, '{}', x'', 0, 'normal', 0, 0, 0)";
         connection.execute(message, ()).unwrap();
         assert_eq!(steps_with(60), steps_with(60_000));
+    }
+
+    #[test]
+    fn members_of_a_range_are_read_in_one_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_lock, connection) =
+            open_for_writing(directory.path(), Timestamp::from_millis(0)).unwrap();
+        let steps: Vec<String> = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {RANGE_OF_TARGETS}"))
+            .unwrap()
+            .query_map((1, 1, 256), |row| row.get(3))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        let range = "(application_id=? AND seq>? AND seq<?)";
+        assert!(steps[0].contains(range), "{steps:?}");
     }
 }

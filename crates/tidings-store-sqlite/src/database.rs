@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0003_count_subscriptions_by_user.sql"),
     include_str!("../migrations/0004_claim_by_application.sql"),
     include_str!("../migrations/0005_suspend_tombstones.sql"),
+    include_str!("../migrations/0006_fold_done_messages.sql"),
 ];
 
 /// Why the database could not be opened.
@@ -89,6 +90,9 @@ pub(crate) fn open_for_writing(
         .map_err(sqlite)?;
     connection
         .pragma_update(None, "synchronous", "FULL")
+        .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES))
+        .and_then(|()| connection.pragma_update(None, "journal_size_limit", LOG_BYTES))
+        .and_then(|()| cache(&connection, WRITER_CACHE_KIB))
         .map_err(sqlite)?;
     migrate(&mut connection, now).map_err(|error| match error {
         MigrateError::Newer { found } => OpenError::Newer {
@@ -106,6 +110,7 @@ pub(crate) fn open_for_reading(directory: &Path) -> Result<Connection, OpenError
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = Connection::open_with_flags(&path, flags).and_then(|connection| {
         configure(&connection)?;
+        cache(&connection, READER_CACHE_KIB)?;
         Ok(connection)
     });
     opened.map_err(|source| OpenError::Sqlite { path, source })
@@ -149,6 +154,25 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
+}
+
+/// Memory of the writer for pages, in KiB. New subscriptions touch the whole index of endpoints, so a
+/// smaller one would read and write most of it for every few of them.
+const WRITER_CACHE_KIB: i64 = 32 * 1024;
+
+/// Memory of each reader: they walk tables in order, which needs little.
+const READER_CACHE_KIB: i64 = 4 * 1024;
+
+/// Pages of the log at which it is taken over into the database: 16 MiB. In larger portions a page
+/// that is changed often is written less often; in larger ones still the writer would stand for long.
+const CHECKPOINT_PAGES: i64 = 4096;
+
+/// What a log that a long read kept growing is cut to afterwards.
+const LOG_BYTES: i64 = 64 * 1024 * 1024;
+
+fn cache(connection: &Connection, kib: i64) -> rusqlite::Result<()> {
+    // A negative number is one of KiB.
+    connection.pragma_update(None, "cache_size", -kib)
 }
 
 enum MigrateError {

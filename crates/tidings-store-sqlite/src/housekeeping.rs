@@ -4,7 +4,7 @@ use rusqlite::{Connection, Params};
 use tidings_core::store::{StoreError, Sweep, Swept};
 
 use crate::database::refused;
-use crate::pruning;
+use crate::{folding, pruning};
 
 /// Rows of each kind that one transaction changes.
 const SWEPT_AT_ONCE: i64 = 500;
@@ -15,8 +15,12 @@ pub(crate) fn sweep(connection: &Connection, sweep: Sweep) -> Result<Swept, Stor
     for guarded in pruning::unfinished(connection)? {
         suspected += u64::from(guarded.suspend_tombstones(connection, sweep.now)?);
     }
+    let (messages, receipts) = folding::forget(connection, sweep.messages_before)?;
     Ok(Swept {
         suspected,
+        folded: folding::fold(connection, sweep.fold_before)?,
+        messages,
+        receipts,
         tombstones: tombstones(connection, sweep)?,
         idempotency_keys: idempotency_keys(connection, sweep)?,
         confirmed: suspects(connection, sweep)?,
@@ -79,7 +83,11 @@ fn answers(connection: &Connection, sweep: Sweep) -> Result<u64, StoreError> {
 }
 
 /// How many rows it changed.
-fn execute(connection: &Connection, sql: &str, values: impl Params) -> Result<u64, StoreError> {
+pub(crate) fn execute(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+) -> Result<u64, StoreError> {
     connection
         .prepare_cached(sql)
         .and_then(|mut statement| statement.execute(values))

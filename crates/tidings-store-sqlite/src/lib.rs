@@ -6,7 +6,9 @@
 
 mod api_tokens;
 mod batches;
+mod clock_jump;
 mod database;
+mod folding;
 mod housekeeping;
 mod maintenance;
 mod messages;

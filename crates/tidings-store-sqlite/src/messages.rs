@@ -19,6 +19,7 @@ use tidings_core::store::{
 use tidings_webpush::Topic;
 
 use crate::database::refused;
+use crate::plans::NextPlan;
 use crate::sealed_columns::CONTENTS;
 use crate::writer::Queue;
 use crate::{Seals, SqliteStore, plans};
@@ -63,8 +64,29 @@ impl MessageStore for SqliteStore {
     }
 
     async fn next_plan(&self, now: Timestamp) -> Result<Option<Plan>, StoreError> {
-        self.read(move |connection, _| plans::next(connection, now))
-            .await
+        loop {
+            match self
+                .read(move |connection, _| plans::next(connection, now))
+                .await?
+            {
+                None => return Ok(None),
+                Some(NextPlan::Readable(plan)) => return Ok(Some(plan)),
+                Some(NextPlan::Unreadable(id)) => {
+                    tracing::error!(
+                        message.id = %id,
+                        "whom the message is for cannot be read any more: it has failed"
+                    );
+                    self.fail_message(id, now).await?;
+                }
+            }
+        }
+    }
+
+    async fn fail_message(&self, id: MessageId, now: Timestamp) -> Result<bool, StoreError> {
+        self.write(Queue::Record, move |connection, _| {
+            plans::fail(connection, id, now)
+        })
+        .await
     }
 
     async fn audience(
@@ -186,16 +208,17 @@ fn insert(connection: &Connection, seals: &Seals, new: &NewMessage) -> Result<()
         .map_err(refused)
 }
 
-// A message's counts are the sums over its batches. Index: batches_by_message.
+// A message's counts are its own, of batches that were folded, and the sums over the others. Index:
+// batches_by_message.
 fn select(method: &str, condition: &str) -> String {
     format!(
         "-- {method}
         SELECT m.id, m.application_id, m.state, m.ttl_s, m.urgency, m.topic, m.accepted_at,
                m.due_at, m.done_at, m.shown, m.clicked, m.dismissed,
-               coalesce(sum(b.targeted), 0), coalesce(sum(b.retrying), 0),
-               coalesce(sum(b.accepted), 0), coalesce(sum(b.gone), 0),
-               coalesce(sum(b.refused), 0), coalesce(sum(b.expired), 0),
-               coalesce(sum(b.ended), 0), coalesce(sum(b.cancelled), 0)
+               m.targeted + coalesce(sum(b.targeted), 0), m.retrying + coalesce(sum(b.retrying), 0),
+               m.accepted + coalesce(sum(b.accepted), 0), m.gone + coalesce(sum(b.gone), 0),
+               m.refused + coalesce(sum(b.refused), 0), m.expired + coalesce(sum(b.expired), 0),
+               m.ended + coalesce(sum(b.ended), 0), m.cancelled + coalesce(sum(b.cancelled), 0)
         FROM messages m
         LEFT JOIN batches b ON b.message_id = m.id
         WHERE {condition}

@@ -49,12 +49,22 @@ fn audience_from_json(text: &str) -> Option<Audience> {
     })
 }
 
-pub(crate) fn next(connection: &Connection, now: Timestamp) -> Result<Option<Plan>, StoreError> {
-    // Index: messages_to_plan.
+/// The message that is to be planned next.
+pub(crate) enum NextPlan {
+    Readable(Plan),
+    /// Whom it is for cannot be read any more.
+    Unreadable(MessageId),
+}
+
+pub(crate) fn next(
+    connection: &Connection,
+    now: Timestamp,
+) -> Result<Option<NextPlan>, StoreError> {
+    // Index: messages_to_plan. What was to be sent at once is due whatever became of the clock.
     let sql = "-- next_plan
         SELECT id, application_id, audience, cutoff, cursor, due_at
         FROM messages
-        WHERE state = 'planning' AND due_at <= ?1
+        WHERE state = 'planning' AND (due_at <= ?1 OR due_at = accepted_at)
         ORDER BY lane, id
         LIMIT 1";
     let mut statement = connection.prepare_cached(sql).map_err(refused)?;
@@ -62,16 +72,19 @@ pub(crate) fn next(connection: &Connection, now: Timestamp) -> Result<Option<Pla
     let Some(row) = rows.next().map_err(refused)? else {
         return Ok(None);
     };
+    let message = MessageId::from_bytes(row.get(0).map_err(refused)?);
     let audience: String = row.get(2).map_err(refused)?;
-    Ok(Some(Plan {
-        message: MessageId::from_bytes(row.get(0).map_err(refused)?),
+    let Some(audience) = audience_from_json(&audience) else {
+        return Ok(Some(NextPlan::Unreadable(message)));
+    };
+    Ok(Some(NextPlan::Readable(Plan {
+        message,
         application: ApplicationId::from_i64(row.get(1).map_err(refused)?),
-        audience: audience_from_json(&audience)
-            .ok_or(StoreError::Unreadable("messages.audience"))?,
+        audience,
         cutoff: Seq::from_i64(row.get(3).map_err(refused)?),
         cursor: Seq::from_i64(row.get(4).map_err(refused)?),
         due_at: Timestamp::from_millis(row.get(5).map_err(refused)?),
-    }))
+    })))
 }
 
 pub(crate) fn audience(
@@ -268,6 +281,35 @@ fn complete(connection: &Connection, message: MessageId, now: Timestamp) -> Resu
         .and_then(|mut statement| statement.execute([message.as_bytes()]))
         .map_err(refused)?;
     finish_if_done(connection, message, now).map(drop)
+}
+
+/// Nothing more is sent of the message. Whether it was planned or sent until now.
+pub(crate) fn fail(
+    connection: &Connection,
+    message: MessageId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let sql = "-- fail_message
+        UPDATE messages
+        SET state = 'failed', done_at = ?2
+        WHERE id = ?1 AND state IN ('planning', 'sending')";
+    let failed = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute((message.as_bytes(), now.as_millis())))
+        .map_err(refused)?;
+    if failed == 0 {
+        return Ok(false);
+    }
+    // Index: batches_by_message.
+    let sql = "-- fail_message
+        UPDATE batches
+        SET open = 0, lease_token = NULL, lease_epoch = NULL
+        WHERE message_id = ?1 AND open = 1";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute([message.as_bytes()]))
+        .map_err(refused)?;
+    Ok(true)
 }
 
 /// A message is done when its plan is complete and no batch is open. Whether it became so now.

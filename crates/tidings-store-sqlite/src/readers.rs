@@ -13,6 +13,7 @@ const CONNECTIONS: usize = 4;
 
 pub(crate) struct Readers {
     idle: Arc<Mutex<Vec<Connection>>>,
+    directory: Arc<Path>,
     permits: Arc<Semaphore>,
 }
 
@@ -24,6 +25,7 @@ impl Readers {
         let permits = Arc::new(Semaphore::new(idle.len()));
         Ok(Self {
             idle: Arc::new(Mutex::new(idle)),
+            directory: directory.into(),
             permits,
         })
     }
@@ -41,10 +43,16 @@ impl Readers {
             .await
             .map_err(|_| closed())?;
         let idle = Arc::clone(&self.idle);
+        let directory = Arc::clone(&self.directory);
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let connection = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let connection = connection.ok_or_else(closed)?;
+            let connection = match connection {
+                Some(connection) => connection,
+                // One was lost to a panic: there are as many permits as connections.
+                None => open_for_reading(&directory)
+                    .map_err(|error| StoreError::Unavailable(Box::new(error)))?,
+            };
             let result = work(&connection);
             idle.lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -53,5 +61,31 @@ impl Readers {
         });
         task.await
             .map_err(|error| StoreError::Unavailable(Box::new(error)))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings_core::clock::Timestamp;
+
+    use super::*;
+    use crate::database::open_for_writing;
+
+    #[tokio::test]
+    async fn a_connection_lost_to_a_panic_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let _writer = open_for_writing(directory.path(), Timestamp::from_millis(0)).unwrap();
+        let readers = Readers::open(directory.path()).unwrap();
+        for _ in 0..2 * CONNECTIONS {
+            let panicked = readers.run(|_| -> Result<(), _> { panic!("a defect") });
+            assert!(panicked.await.is_err());
+        }
+        let read = readers.run(|connection| {
+            let sql = "SELECT count(*) FROM applications";
+            connection
+                .query_row(sql, (), |row| row.get::<_, i64>(0))
+                .map_err(crate::database::refused)
+        });
+        assert_eq!(read.await.unwrap(), 1);
     }
 }

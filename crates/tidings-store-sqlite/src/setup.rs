@@ -49,6 +49,9 @@ impl SetupStore for SqliteStore {
             swept.suspected += step.suspected;
             swept.confirmed += step.confirmed;
             swept.answers += step.answers;
+            swept.folded += step.folded;
+            swept.receipts += step.receipts;
+            swept.messages += step.messages;
         }
     }
 

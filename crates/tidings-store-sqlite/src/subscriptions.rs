@@ -516,6 +516,13 @@ fn take_test_turn(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tidings_core::sealing::{Sealer, SealingKey};
+    use tidings_core::vapid_key::VapidKeyState;
+    use tidings_testkit::Entities;
+    use tidings_webpush::{PushResource, SystemRandomness};
+
     use super::*;
     use crate::database::open_for_writing;
 
@@ -589,5 +596,50 @@ mod tests {
             .unwrap();
         let index = "COVERING INDEX subscriptions_active_by_user (application_id=? AND user=?)";
         assert!(steps.iter().any(|step| step.contains(index)), "{steps:?}");
+    }
+
+    #[test]
+    fn a_subscription_takes_at_most_600_octets() {
+        const ROWS: usize = 5_000;
+        let directory = tempfile::tempdir().unwrap();
+        let (_lock, connection) =
+            open_for_writing(directory.path(), Timestamp::from_millis(0)).unwrap();
+        let key = SealingKey::generate(&SystemRandomness);
+        let seals = Seals {
+            sealer: Arc::new(Sealer::new(&key, &[]).unwrap()),
+            randomness: Arc::new(SystemRandomness),
+        };
+        let entities = Entities::new(1);
+        let vapid_key = entities.new_vapid_key(VapidKeyState::Active);
+        let sql = "-- test
+            INSERT INTO vapid_keys
+                (public_id, application_id, public_key, private_key, state, created_at)
+            VALUES (?1, 1, zeroblob(65), x'', 'active', 0)";
+        connection.execute(sql, [vapid_key.id.as_bytes()]).unwrap();
+        let transaction = connection.unchecked_transaction().unwrap();
+        for n in 0..ROWS {
+            let mut new = entities.new_subscription(vapid_key.id);
+            // As long as those of FCM are.
+            let endpoint = format!("https://fcm.googleapis.com/fcm/send/{n:0>152}");
+            new.subscription.push_resource = PushResource::parse(&endpoint).unwrap();
+            register(&transaction, &seals, &new).unwrap();
+        }
+        transaction.commit().unwrap();
+        let sql = "-- test
+            SELECT name, sum(pgsize)
+            FROM dbstat
+            WHERE name LIKE '%subscriptions%'
+            GROUP BY name";
+        let mut statement = connection.prepare(sql).unwrap();
+        let sizes: Vec<(String, usize)> = statement
+            .query_map((), |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        let total: usize = sizes.iter().map(|(_, octets)| octets).sum();
+        for (name, octets) in &sizes {
+            println!("{name}: {}", octets / ROWS);
+        }
+        assert!(total / ROWS <= 600, "{} octets: {sizes:?}", total / ROWS);
     }
 }

@@ -198,7 +198,7 @@ fn write_until_closed(shared: &Shared, mut connection: Connection) {
             tracing::error!(%error, "a transaction failed; nothing of it was stored");
         }
         for job in ran {
-            job.finish(committed.as_ref().err());
+            job.finish(committed.as_ref().err().map(String::as_str));
         }
     }
 }
@@ -208,14 +208,14 @@ fn run_transaction(
     connection: &mut Connection,
     first: Box<dyn Job>,
     ran: &mut Vec<Box<dyn Job>>,
-) -> Result<(), rusqlite::Error> {
+) -> Result<(), String> {
     let mut next = Some(first);
     let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
     let mut transaction = match begun {
         Ok(transaction) => transaction,
         Err(error) => {
             ran.extend(next.take());
-            return Err(error);
+            return Err(error.to_string());
         }
     };
     let started = Instant::now();
@@ -227,19 +227,22 @@ fn run_transaction(
             next = shared.take();
         }
     }
-    transaction.commit()
+    transaction.commit().map_err(|error| error.to_string())
 }
 
 fn run_in_savepoint(
     transaction: &mut rusqlite::Transaction<'_>,
     job: &mut dyn Job,
-) -> Result<(), rusqlite::Error> {
-    let savepoint = transaction.savepoint()?;
+) -> Result<(), String> {
+    let savepoint = transaction.savepoint().map_err(|error| error.to_string())?;
     if job.run(&savepoint) {
-        savepoint.commit()
-    } else {
-        savepoint.finish()
+        return savepoint.commit().map_err(|error| error.to_string());
     }
+    // A full disk undoes the whole transaction, and then there is no savepoint any more to go back
+    // to. What matters is why.
+    savepoint
+        .finish()
+        .map_err(|error| job.failure().unwrap_or_else(|| error.to_string()))
 }
 
 /// A piece of work whose result type is forgotten.
@@ -247,8 +250,11 @@ trait Job: Send {
     /// Does the work; whether it succeeded.
     fn run(&mut self, connection: &Connection) -> bool;
 
+    /// Why the work itself failed.
+    fn failure(&self) -> Option<String>;
+
     /// Tells whoever waits, once the transaction is durable or has failed.
-    fn finish(self: Box<Self>, failure: Option<&rusqlite::Error>);
+    fn finish(self: Box<Self>, failure: Option<&str>);
 }
 
 struct Pending<T, F> {
@@ -269,10 +275,17 @@ where
         succeeded
     }
 
-    fn finish(self: Box<Self>, failure: Option<&rusqlite::Error>) {
+    fn failure(&self) -> Option<String> {
+        match self.result.as_ref()?.as_ref().err()? {
+            StoreError::Unavailable(reason) => Some(reason.to_string()),
+            other => Some(other.to_string()),
+        }
+    }
+
+    fn finish(self: Box<Self>, failure: Option<&str>) {
         let result = match (failure, self.result) {
             (None, Some(result)) => result,
-            (Some(error), _) => Err(StoreError::Unavailable(error.to_string().into())),
+            (Some(error), _) => Err(StoreError::Unavailable(error.into())),
             (None, None) => Err(closed()),
         };
         // Whoever asked may have stopped waiting; the work is done all the same.
@@ -346,6 +359,73 @@ mod tests {
                 "{name} came at place {place}"
             );
         }
+    }
+
+    async fn keep(writer: &Writer, name: String, octets: usize) -> Result<(), StoreError> {
+        let keep = move |connection: &Connection| {
+            let sql = "INSERT INTO secrets (name, sealed) VALUES (?1, zeroblob(?2))";
+            connection
+                .execute(sql, (name, octets))
+                .map(drop)
+                .map_err(crate::database::refused)
+        };
+        writer.run(Queue::Record, keep).await
+    }
+
+    async fn kept(writer: &Writer) -> Vec<String> {
+        let kept = |connection: &Connection| {
+            let mut names = connection
+                .prepare("SELECT name FROM secrets ORDER BY name")
+                .unwrap();
+            let rows = names.query_map((), |row| row.get(0)).unwrap();
+            Ok(rows.map(Result::unwrap).collect())
+        };
+        writer.run(Queue::Accept, kept).await.unwrap()
+    }
+
+    async fn set(writer: &Writer, pragma: &'static str, value: i64) {
+        let set = move |connection: &Connection| {
+            let set = connection.pragma_update(None, pragma, value);
+            set.map_err(crate::database::refused)
+        };
+        writer.run(Queue::Accept, set).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_loses_nothing_and_is_transient() {
+        let (_directory, writer) = writer();
+        keep(&writer, "before".to_owned(), 10).await.unwrap();
+        // As if the disk had room for nothing more than what there is.
+        set(&writer, "max_page_count", 1).await;
+        let together = (0..20).map(|n| {
+            let writer = Arc::clone(&writer);
+            async move { keep(&writer, format!("large {n:02}"), 100_000).await }
+        });
+        let results = together.collect::<JoinSet<_>>().join_all().await;
+        for result in results {
+            let error = result.unwrap_err();
+            assert!(error.is_transient(), "{error}");
+            assert!(error.to_string().contains("full"), "{error}");
+        }
+        assert_eq!(kept(&writer).await, ["before"]);
+        set(&writer, "max_page_count", 1_000_000).await;
+        keep(&writer, "after".to_owned(), 100_000).await.unwrap();
+        assert_eq!(kept(&writer).await, ["after", "before"]);
+    }
+
+    #[tokio::test]
+    async fn a_database_that_another_process_locks_is_transient() {
+        let (directory, writer) = writer();
+        set(&writer, "busy_timeout", 0).await;
+        let other = Connection::open(crate::database::file_in(directory.path())).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        for _ in 0..3 {
+            let error = keep(&writer, "locked".to_owned(), 10).await.unwrap_err();
+            assert!(error.is_transient(), "{error}");
+        }
+        other.execute_batch("ROLLBACK").unwrap();
+        keep(&writer, "after".to_owned(), 10).await.unwrap();
+        assert_eq!(kept(&writer).await, ["after"]);
     }
 
     #[tokio::test]

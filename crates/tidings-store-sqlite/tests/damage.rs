@@ -1,11 +1,14 @@
 //! A damaged row: what it must not take with it.
 
+#![expect(clippy::unwrap_used, reason = "test code: a case fails by panicking")]
+
+use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::Connection;
 use tidings_core::application::ApplicationId;
 use tidings_core::batch::{Lane, NewBatch, Position, Selection, Seq};
-use tidings_core::message::Audience;
+use tidings_core::message::{Audience, MessageState};
 use tidings_core::sealing::{Sealer, SealingKey};
 use tidings_core::store::{
     BatchStore as _, Claim, MessageStore as _, PlannedStep, SubscriptionStore as _,
@@ -17,17 +20,45 @@ use tidings_store_sqlite::{Options, SqliteStore};
 use tidings_testkit::{Entities, FixedClock};
 use tidings_webpush::{PushService, SystemRandomness};
 
-#[tokio::test]
-async fn a_damaged_subscription_keeps_nobody_else_from_getting_a_message() {
-    let directory = tempfile::tempdir().unwrap();
+fn open(directory: &Path) -> SqliteStore {
     let key = SealingKey::generate(&SystemRandomness);
-    let store = SqliteStore::open(Options {
-        directory: directory.path().to_owned(),
+    SqliteStore::open(Options {
+        directory: directory.to_owned(),
         sealer: Arc::new(Sealer::new(&key, &[]).unwrap()),
         randomness: Arc::new(SystemRandomness),
         now: FixedClock::START,
     })
-    .unwrap();
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_damaged_audience_keeps_no_other_message_from_its_turn() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let entities = Entities::new(1);
+    for _ in 0..2 {
+        let message = entities.new_message(Audience::All);
+        store.accept(message, None).await.unwrap();
+    }
+    let now = entities.now();
+    let damaged = store.next_plan(now).await.unwrap().unwrap().message;
+    let file = Connection::open(directory.path().join("tidings.sqlite3")).unwrap();
+    let sql = "UPDATE messages SET audience = '{}' WHERE id = ?1";
+    assert_eq!(file.execute(sql, [damaged.as_bytes()]).unwrap(), 1);
+
+    let plan = store.next_plan(now).await.unwrap().unwrap();
+
+    assert_ne!(plan.message, damaged);
+    let message = store.message(ApplicationId::DEFAULT, damaged).await;
+    let message = message.unwrap().unwrap();
+    assert_eq!(message.state, MessageState::Failed);
+    assert_eq!(message.done_at, Some(now));
+}
+
+#[tokio::test]
+async fn a_damaged_subscription_keeps_nobody_else_from_getting_a_message() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
     let entities = Entities::new(1);
     let vapid_key = store
         .add_vapid_key(entities.new_vapid_key(VapidKeyState::Active))

@@ -29,7 +29,7 @@ use crate::data_directory::DataDirectory;
 use crate::settings::{PushSettings, Settings, UserSettings};
 
 /// How often what has been kept long enough is forgotten.
-const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
+const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 
 /// How often it is written down when API tokens were used last.
 const API_TOKEN_USES_INTERVAL: Duration = Duration::from_mins(1);

@@ -147,6 +147,15 @@ pub trait BatchStore: Send + Sync {
         resume_at: Option<Timestamp>,
     ) -> Result<PassEnd, StoreError>;
 
+    /// The clock was set back: whatever waits for an instant later than `latest` is due at once. No
+    /// delay is as long, so that instant was reckoned from a time that has not come. What a caller
+    /// scheduled stays. How many batches.
+    async fn due_after_clock_jump(
+        &self,
+        now: Timestamp,
+        latest: Timestamp,
+    ) -> Result<u64, StoreError>;
+
     /// Gives a claim back; what is recorded stays.
     async fn release(&self, lease: &Lease) -> Result<(), StoreError>;
 

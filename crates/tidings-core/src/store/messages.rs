@@ -85,8 +85,13 @@ pub trait MessageStore: Send + Sync {
     /// What a worker needs to send a message.
     async fn message_to_send(&self, id: MessageId) -> Result<Option<MessageToSend>, StoreError>;
 
-    /// The message that is due and to be planned next: direct ones first, then the oldest.
+    /// The message that is due and to be planned next: direct ones first, then the oldest. One that
+    /// cannot be read any more has failed and keeps no other from its turn.
     async fn next_plan(&self, now: Timestamp) -> Result<Option<Plan>, StoreError>;
+
+    /// What is kept of a message cannot be read: it has failed, and nothing more of it is sent.
+    /// `false` if it was neither being planned nor being sent.
+    async fn fail_message(&self, id: MessageId, now: Timestamp) -> Result<bool, StoreError>;
 
     /// The next members of a plan's audience behind its cursor, in rising order: the active ones,
     /// at most `limit`, none behind the cutoff or behind `through`.

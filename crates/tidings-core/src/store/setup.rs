@@ -36,6 +36,12 @@ const TOMBSTONES_KEPT: Duration = Duration::from_hours(30 * 24);
 /// How long idempotency keys are kept (`docs/api.md`).
 const IDEMPOTENCY_KEPT: Duration = Duration::from_hours(24);
 
+/// How long messages are kept after they were done (`docs/api.md`).
+const MESSAGES_KEPT: Duration = Duration::from_hours(30 * 24);
+
+/// How long their batches are: nothing shows them by then.
+const BATCHES_KEPT: Duration = Duration::from_mins(10);
+
 /// What has been kept long enough: all that is older than these instants.
 #[derive(Clone, Copy, Debug)]
 pub struct Sweep {
@@ -49,6 +55,10 @@ pub struct Sweep {
     pub suspects_before: Timestamp,
     /// Counts of answers from before: too old for the pruning guard's history.
     pub answers_before: Timestamp,
+    /// Batches of messages that were done before: only their counts are kept.
+    pub fold_before: Timestamp,
+    /// Messages that were done before, with what browsers reported of them.
+    pub messages_before: Timestamp,
 }
 
 impl Sweep {
@@ -60,6 +70,8 @@ impl Sweep {
             idempotency_keys_before: now.minus(IDEMPOTENCY_KEPT),
             suspects_before: now.minus(SUSPECT_FOR),
             answers_before: now.minus(HISTORY).minus(SLOT),
+            fold_before: now.minus(BATCHES_KEPT),
+            messages_before: now.minus(MESSAGES_KEPT),
         }
     }
 }
@@ -77,6 +89,12 @@ pub struct Swept {
     pub confirmed: u64,
     /// Counts of answers.
     pub answers: u64,
+    /// Batches that were folded into the counts of their messages, and deliveries of theirs.
+    pub folded: u64,
+    /// Messages.
+    pub messages: u64,
+    /// What browsers reported of them.
+    pub receipts: u64,
 }
 
 /// A VAPID key to keep.

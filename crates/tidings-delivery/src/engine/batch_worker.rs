@@ -94,8 +94,14 @@ impl BatchWorker {
     }
 
     async fn message(&self, batch: &Batch) -> Result<BatchMessage, StoreError> {
-        let message = self.recording.store.message_to_send(batch.message).await?;
-        let message = message.ok_or(StoreError::Unreadable("messages"))?;
+        let store = &self.recording.store;
+        let message = store.message_to_send(batch.message).await;
+        if message.as_ref().is_err_and(StoreError::is_damage) {
+            // It will not be readable next time either, and its batches would be tried for ever.
+            let now = self.recording.clock.now();
+            store.fail_message(batch.message, now).await?;
+        }
+        let message = message?.ok_or(StoreError::Unreadable("messages"))?;
         Ok(self.sender.render(batch, message))
     }
 

@@ -140,6 +140,27 @@ pub(crate) async fn a_whole_window_is_loaded_at_once<H: Harness>(world: World<H>
     );
 }
 
+pub(crate) async fn few_of_a_wide_range_are_loaded<H: Harness>(world: World<H>) {
+    let sending = world.sending_at_once(300).await;
+    for asked in [vec![0, 299], vec![5, 6, 8], vec![299], vec![]] {
+        let positions = asked.iter().copied().map(Position).collect();
+        let loaded = world
+            .store()
+            .load_members(&sending.batch, positions, world.now())
+            .await
+            .unwrap();
+        let ids: Vec<_> = loaded
+            .iter()
+            .map(|member| member.target.as_ref().unwrap().id)
+            .collect();
+        let expected: Vec<_> = asked
+            .iter()
+            .map(|n| sending.subscribers[usize::from(*n)].id)
+            .collect();
+        assert_eq!(ids, expected);
+    }
+}
+
 pub(crate) async fn an_ended_member_has_no_target<H: Harness>(world: World<H>) {
     for select in [range_of, list_of] {
         let sending = world.sending_as(3, select).await;
