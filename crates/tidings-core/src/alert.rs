@@ -154,8 +154,8 @@ impl Condition {
                 "what push services answered cannot be written to the database ({error}), so no \
                  new sends are begun"
             ),
-            Self::NoContact => "push services are not told whom to write to: Apple's refuses all \
-                                messages for that"
+            Self::NoContact => "no contact is set, so Apple's push service will refuse all \
+                                messages"
                 .to_owned(),
         }
     }

@@ -32,18 +32,21 @@ pub enum Scope {
     WriteSubscriptions,
     /// Export subscriptions with their keys and endpoints: whoever has those can send.
     ExportSubscriptions,
+    /// See how the server as a whole is: metrics and alerts.
+    Monitor,
     /// Everything, for every application, API tokens and VAPID keys included.
     Admin,
 }
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::SendMessages,
         Self::ReadMessages,
         Self::ReadSubscriptions,
         Self::WriteSubscriptions,
         Self::ExportSubscriptions,
+        Self::Monitor,
         Self::Admin,
     ];
 
@@ -55,6 +58,7 @@ impl Scope {
             Self::ReadSubscriptions => "subscriptions:read",
             Self::WriteSubscriptions => "subscriptions:write",
             Self::ExportSubscriptions => "subscriptions:export",
+            Self::Monitor => "monitoring:read",
             Self::Admin => "admin",
         }
     }
@@ -309,7 +313,7 @@ mod tests {
 
     #[test]
     fn scopes_are_read_as_they_are_written() {
-        for bits in 1..32_u8 {
+        for bits in 1..128_u8 {
             let scopes = Scopes(bits);
             assert_eq!(Scopes::parse(&scopes.to_string()), Some(scopes));
             assert_eq!(Scopes::new(scopes.iter()), Some(scopes));

@@ -1,6 +1,7 @@
 //! The use cases: what Tidings does for pages, back ends and operators. One file each.
 
 mod accept_message;
+mod alerts;
 mod api_tokens;
 mod import_subscriptions;
 mod page_user;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use tidings_webpush::{Admission, Randomness};
 use url::Url;
 
+use crate::alert::AlertBoard;
 use crate::application::Applications;
 pub use crate::application_server::accept_message::{
     AcceptError, AcceptedMessage, ContentRequest, MessageRequest, NotificationError,
@@ -65,6 +67,8 @@ pub struct Parts {
     pub public_url: Url,
     /// Told when there is something to plan.
     pub planner: Arc<dyn WakePlanner>,
+    /// Where conditions stand that need an operator.
+    pub alerts: Arc<AlertBoard>,
 }
 
 impl ApplicationServer {

@@ -161,7 +161,7 @@ impl Metrics {
         get(cell(&self.under_way, service, lane as usize))
     }
 
-    /// How many deliveries may be under way; 0 as long as there was none.
+    /// How many deliveries may be under way; 0 as long as nobody said.
     pub fn limit(&self, service: PushService, lane: Lane) -> u64 {
         get(cell(&self.limits, service, lane as usize))
     }

@@ -99,14 +99,18 @@ impl Manners {
         randomness: Arc<dyn Randomness>,
     ) -> Self {
         let services = PushService::ALL.map(|service| Service::new(service, &policy));
-        Self {
+        let manners = Self {
             policy,
             alerts,
             metrics,
             randomness,
             services: Mutex::new(services),
             room: Default::default(),
+        };
+        for service in PushService::ALL {
+            manners.with(service, |it| manners.tell_load(service, it));
         }
+        manners
     }
 
     /// Asks to begin a delivery.

@@ -2,6 +2,7 @@
 
 pub(crate) mod document;
 pub(crate) mod health;
+mod metrics;
 mod openapi;
 mod v1;
 
@@ -22,6 +23,8 @@ pub(crate) fn back_end_routes() -> OpenApiRouter<AppState> {
         .merge(v1::subscriptions::routes())
         .merge(v1::vapid_keys::routes())
         .merge(v1::api_tokens::routes())
+        .merge(v1::alerts::routes())
+        .routes(routes!(metrics::read))
 }
 
 /// The same, where a request may take long.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tidings_core::application::PageOrigin;
 use tidings_core::application_server::ApplicationServer;
+use tidings_core::metrics::Metrics;
 use tidings_webpush::Randomness;
 use url::{Host, Url};
 
@@ -25,6 +26,8 @@ pub struct RouterParts {
     pub rate_limits: Arc<RateLimits>,
     /// Who is believed about whose request it is.
     pub trusted_proxies: TrustedProxies,
+    /// What the engine counts.
+    pub metrics: Arc<Metrics>,
     /// Whether `/demo` is served.
     pub demo: bool,
 }
@@ -70,6 +73,10 @@ impl AppState {
 
     pub(crate) fn randomness(&self) -> &dyn Randomness {
         self.0.parts.randomness.as_ref()
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.parts.metrics
     }
 
     pub(crate) fn serves_demo(&self) -> bool {

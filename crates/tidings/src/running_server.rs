@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
-use tidings_core::alert::AlertBoard;
+use tidings_core::alert::{AlertBoard, Condition};
 use tidings_core::application::{
     Application, ApplicationId, ApplicationName, Applications, PageOrigin,
 };
 use tidings_core::application_server::{ApplicationServer, Parts};
 use tidings_core::clock::{Clock, SystemClock};
 use tidings_core::mac::{MacSecrets, Macs};
+use tidings_core::metrics::Metrics;
 use tidings_core::sealing::Sealer;
 use tidings_core::store::{SetupStore as _, Store, Sweep};
 use tidings_delivery::engine::{self, Engine, PlannerWake, Policy};
@@ -72,6 +73,7 @@ impl RunningServer {
         let macs = store
             .mac_secrets(MacSecrets::generate(randomness.as_ref()))
             .await?;
+        let alerts = Arc::new(AlertBoard::new(Arc::clone(&clock)));
         let shared = Shared {
             applications: applications(
                 store.applications().await?,
@@ -86,6 +88,8 @@ impl RunningServer {
             admission: Arc::new(admission(&settings.push)),
             public_url,
             planner_wake: PlannerWake::default(),
+            alerts,
+            metrics: Arc::default(),
         };
         let server = Arc::new(shared.application_server());
         server
@@ -100,6 +104,7 @@ impl RunningServer {
             randomness: Arc::clone(&shared.randomness),
             rate_limits: Arc::clone(&rate_limits),
             trusted_proxies: settings.trusted_proxies,
+            metrics: Arc::clone(&shared.metrics),
             demo: settings.demo,
         });
         for (name, address) in &settings.push.resolve {
@@ -160,6 +165,8 @@ struct Shared {
     applications: Applications,
     public_url: Url,
     planner_wake: PlannerWake,
+    alerts: Arc<AlertBoard>,
+    metrics: Arc<Metrics>,
 }
 
 impl Shared {
@@ -173,6 +180,7 @@ impl Shared {
             applications: self.applications.clone(),
             public_url: self.public_url.clone(),
             planner: Arc::new(self.planner_wake.clone()),
+            alerts: Arc::clone(&self.alerts),
         })
     }
 
@@ -191,11 +199,11 @@ impl Shared {
             randomness: Arc::clone(&self.randomness),
             macs: Arc::clone(&self.macs),
             applications: self.applications.clone(),
-            contact: choose_contact(contact, &self.public_url),
+            contact: choose_contact(contact, &self.public_url, &self.alerts),
             public_url: self.public_url.clone(),
             planner_wake: self.planner_wake.clone(),
-            alerts: Arc::new(AlertBoard::new(Arc::clone(&self.clock))),
-            metrics: Arc::default(),
+            alerts: Arc::clone(&self.alerts),
+            metrics: Arc::clone(&self.metrics),
         };
         Ok(Engine::start(parts, Policy::default()))
     }
@@ -254,7 +262,11 @@ fn site_url(settings: &Settings, public_url: &Url) -> Result<Url> {
 }
 
 /// The configured contact, else this server's address if the public can reach it.
-fn choose_contact(configured: Option<Contact>, public_url: &Url) -> Option<Contact> {
+fn choose_contact(
+    configured: Option<Contact>,
+    public_url: &Url,
+    alerts: &AlertBoard,
+) -> Option<Contact> {
     let own = || {
         let is_https = public_url.scheme() == "https";
         is_https
@@ -263,10 +275,7 @@ fn choose_contact(configured: Option<Contact>, public_url: &Url) -> Option<Conta
     };
     let contact = configured.or_else(own);
     if contact.is_none() {
-        tracing::warn!(
-            "no contact is set, so Apple's push service will refuse all messages: set `contact` \
-             (TIDINGS_CONTACT) to a mailto: or https: address where push services can reach you"
-        );
+        alerts.raise(Condition::NoContact);
     }
     contact
 }

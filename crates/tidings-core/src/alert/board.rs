@@ -101,9 +101,9 @@ fn tell_beginning(condition: &Condition) {
     let kind = condition.kind();
     let (alert, text, remedy) = (kind.as_str(), condition.text(), condition.remedy());
     if kind.is_urgent() {
-        tracing::error!(alert, remedy, "{text}");
+        tracing::error!(alert, "{text}. {remedy}");
     } else {
-        tracing::warn!(alert, remedy, "{text}");
+        tracing::warn!(alert, "{text}. {remedy}");
     }
 }
 

@@ -247,6 +247,8 @@ pub(crate) enum Scope {
     WriteSubscriptions,
     #[schema(rename = "subscriptions:export")]
     ExportSubscriptions,
+    #[schema(rename = "monitoring:read")]
+    Monitor,
     #[schema(rename = "admin")]
     Admin,
 }
@@ -276,6 +278,8 @@ names! {
     VapidKeyState { Active, Live, Retired } "snake_case"
     /// Whether an API token is taken.
     ApiTokenState { Active, Expired, Revoked } "snake_case"
+    /// What kind of condition needs an operator.
+    AlertKind { KeyPaused, PushServiceUnreachable, SuspectedWave, OutcomesNotRecorded, NoContact } "snake_case"
     /// What happened to a notification.
     ReceiptEvent { Shown, Clicked, Dismissed } "snake_case"
 }

@@ -1,5 +1,6 @@
 //! The first version of the API.
 
+pub(crate) mod alerts;
 pub(crate) mod api_tokens;
 pub(crate) mod apps;
 mod list;

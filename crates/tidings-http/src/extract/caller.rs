@@ -125,6 +125,8 @@ needs! {
     WriteSubscriptions: Some(Scope::WriteSubscriptions);
     /// `subscriptions:export`.
     ExportSubscriptions: Some(Scope::ExportSubscriptions);
+    /// `monitoring:read`.
+    Monitor: Some(Scope::Monitor);
     /// `admin`.
     Admin: Some(Scope::Admin);
 }

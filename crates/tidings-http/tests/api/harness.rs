@@ -16,6 +16,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tidings_core::alert::AlertBoard;
 use tidings_core::application::{
     Application, ApplicationId, ApplicationName, Applications, DEFAULT_MAX_SUBSCRIPTIONS_PER_USER,
     PageOrigin, PageUsers,
@@ -23,6 +24,7 @@ use tidings_core::application::{
 use tidings_core::application_server::{ApplicationServer, Parts};
 use tidings_core::clock::Clock as _;
 use tidings_core::mac::{MacSecrets, Macs};
+use tidings_core::metrics::Metrics;
 use tidings_core::queue::WakePlanner;
 use tidings_core::sealing::{Sealer, SealingKey};
 use tidings_core::store::SetupStore as _;
@@ -48,12 +50,17 @@ pub(crate) const OTHER_APPLICATION: &str = "other";
 /// The path of the page endpoints.
 pub(crate) const APP: &str = "/v1/apps/default";
 
+/// What anybody may ask, besides what pages ask.
+pub(crate) const FOR_ANYBODY: &[&str] = &["/healthz", "/readyz", "/openapi.json"];
+
 /// A server with one application.
 pub(crate) struct Harness {
     pub(crate) router: Router,
     pub(crate) clock: Arc<FixedClock>,
     pub(crate) macs: Arc<Macs>,
     pub(crate) server: Arc<ApplicationServer>,
+    pub(crate) alerts: Arc<AlertBoard>,
+    pub(crate) metrics: Arc<Metrics>,
     randomness: Arc<SeededRandomness>,
     messages_accepted: Arc<MessagesAccepted>,
     directory: TempDir,
@@ -113,6 +120,8 @@ impl Harness {
             .unwrap();
         let macs = Arc::new(Macs::new(&secrets));
         let messages_accepted = Arc::new(MessagesAccepted::default());
+        let alerts = Arc::new(AlertBoard::new(clock.clone()));
+        let metrics = Arc::new(Metrics::default());
         let server = Arc::new(ApplicationServer::new(Parts {
             store: Arc::new(store),
             clock: clock.clone(),
@@ -122,6 +131,7 @@ impl Harness {
             applications: applications(&setup, directory.path()),
             public_url: Url::parse(setup.public_url).unwrap(),
             planner: messages_accepted.clone(),
+            alerts: alerts.clone(),
         }));
         if setup.with_vapid_key {
             let key = VapidKey::from_raw(&[7; 32]).unwrap();
@@ -138,6 +148,7 @@ impl Harness {
             trusted_proxies: TrustedProxies::new(
                 setup.trusted_proxies.iter().map(|it| it.parse().unwrap()),
             ),
+            metrics: metrics.clone(),
             demo: setup.demo,
         });
         Self {
@@ -145,6 +156,8 @@ impl Harness {
             clock,
             macs,
             server,
+            alerts,
+            metrics,
             randomness,
             messages_accepted,
             directory,

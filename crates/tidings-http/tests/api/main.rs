@@ -17,6 +17,7 @@ mod hostile_connections;
 mod import;
 mod logs;
 mod messages;
+mod monitoring;
 mod no_body_breaks_it;
 mod origins;
 mod own_subscriptions;

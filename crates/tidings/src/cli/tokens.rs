@@ -19,6 +19,7 @@ Scopes:
   subscriptions:read   read subscriptions; keys and endpoints are never shown
   subscriptions:write  register, import, change, end and restore subscriptions
   subscriptions:export export subscriptions with their keys: what it takes to send to them
+  monitoring:read      see how the server is: metrics and alerts
   admin                everything, for every application: tokens and VAPID keys too
 
 A program that shows the token sends it as `Authorization: Bearer tdg_…`; commands of `tidings` take
