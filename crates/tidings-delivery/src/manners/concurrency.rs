@@ -147,3 +147,120 @@ impl BestLatency {
         spans.present.min(spans.before)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    /// A push service that answers each round in so many milliseconds.
+    struct World {
+        concurrency: Concurrency,
+        policy: MannersPolicy,
+        now: Instant,
+    }
+
+    impl World {
+        fn new(most: usize) -> Self {
+            let policy = MannersPolicy::default();
+            Self {
+                concurrency: Concurrency::new(most, &policy),
+                policy,
+                now: Instant::now(),
+            }
+        }
+
+        fn round(&mut self, latency: u32, used_up: bool) -> usize {
+            let limit = self.concurrency.limit();
+            let latency = latency * MILLISECOND;
+            self.now += latency;
+            self.concurrency
+                .began(if used_up { limit } else { limit - 1 });
+            for _ in 0..limit {
+                self.concurrency.answered(latency, self.now, &self.policy);
+            }
+            self.concurrency.limit()
+        }
+
+        fn rounds(&mut self, latencies: &[u32]) -> Vec<usize> {
+            let round = |latency: &u32| self.round(*latency, true);
+            latencies.iter().map(round).collect()
+        }
+    }
+
+    #[test]
+    fn it_doubles_up_to_the_most_while_answers_come_as_fast_as_before() {
+        let mut world = World::new(1520);
+        assert_eq!(world.rounds(&[50; 6]), [128, 256, 512, 1024, 1520, 1520]);
+    }
+
+    #[test]
+    fn what_is_not_used_up_does_not_grow() {
+        let mut world = World::new(1520);
+        for _ in 0..10 {
+            assert_eq!(world.round(50, false), 64);
+        }
+    }
+
+    #[test]
+    fn it_stands_still_while_answers_take_longer_and_never_swings_back() {
+        let mut world = World::new(1520);
+        // 126 ms is more than twice 50 ms and 25 more; 125 ms is not.
+        let limits = world.rounds(&[50, 50, 126, 300, 126, 125, 125]);
+        assert_eq!(limits, [128, 256, 256, 256, 256, 272, 288], "then by steps");
+    }
+
+    #[test]
+    fn short_latencies_may_vary() {
+        let mut world = World::new(1520);
+        assert_eq!(world.rounds(&[1, 20, 27, 28]), [128, 256, 512, 512]);
+    }
+
+    #[test]
+    fn it_halves_once_in_a_second_down_to_the_floor_and_comes_back_slowly() {
+        let mut world = World::new(1520);
+        world.rounds(&[50; 5]);
+        let mut halve = |after: Duration| {
+            world.now += after;
+            let halved = world.concurrency.halve(world.now, &world.policy);
+            (halved, world.concurrency.limit())
+        };
+        assert_eq!(halve(Duration::ZERO), (true, 760));
+        assert_eq!(halve(Duration::from_millis(999)), (false, 760));
+        assert_eq!(halve(MILLISECOND), (true, 380));
+        for _ in 0..20 {
+            halve(Duration::from_secs(1));
+        }
+        assert_eq!(halve(Duration::from_secs(1)), (true, 8));
+        assert_eq!(world.rounds(&[50; 3]), [24, 40, 56]);
+    }
+
+    #[test]
+    fn a_push_service_that_is_back_is_met_as_a_new_one() {
+        let mut world = World::new(1520);
+        world.rounds(&[50, 50, 50]);
+        world.concurrency.restart(&world.policy);
+        assert_eq!(world.rounds(&[50, 50]), [128, 256]);
+    }
+
+    #[test]
+    fn what_was_fast_long_ago_is_forgotten() {
+        let mut world = World::new(1520);
+        world.rounds(&[10, 10]);
+        let before = world.concurrency.limit();
+        let memory = world.policy.latency_memory;
+        world.now += memory;
+        assert_eq!(world.round(200, true), before, "the span before counts");
+        world.now += memory;
+        assert_eq!(world.round(200, true), before + 16);
+    }
+
+    #[test]
+    fn what_may_have_little_never_has_more() {
+        let mut world = World::new(6);
+        assert_eq!(world.rounds(&[50, 50]), [6, 6]);
+        world.concurrency.halve(world.now, &world.policy);
+        assert_eq!(world.concurrency.limit(), 6, "the floor is above it");
+    }
+}

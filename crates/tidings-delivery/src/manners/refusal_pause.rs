@@ -123,3 +123,124 @@ impl RefusalPause {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Verdict = Verdict::Accepted;
+    const R: Verdict = Verdict::Refused;
+    const N: Verdict = Verdict::Neither;
+
+    struct Case {
+        name: &'static str,
+        /// How often, what, and whether each from an endpoint of its own.
+        answers: &'static [(u64, Verdict, bool)],
+        pauses: bool,
+    }
+
+    const CASES: &[Case] = &[
+        Case {
+            name: "nineteen subscriptions",
+            answers: &[(19, R, true)],
+            pauses: false,
+        },
+        Case {
+            name: "twenty subscriptions",
+            answers: &[(20, R, true)],
+            pauses: true,
+        },
+        Case {
+            name: "one subscription a thousand times",
+            answers: &[(1000, R, false)],
+            pauses: false,
+        },
+        Case {
+            name: "an acceptance between",
+            answers: &[(19, R, true), (1, A, true), (19, R, true)],
+            pauses: false,
+        },
+        Case {
+            name: "other answers between, a tenth",
+            answers: &[(2, N, true), (20, R, true)],
+            pauses: true,
+        },
+        Case {
+            name: "other answers between, more than a tenth",
+            answers: &[(3, N, true), (20, R, true)],
+            pauses: false,
+        },
+        Case {
+            name: "a good past and a stranger",
+            answers: &[(200, A, true), (179, R, true)],
+            pauses: false,
+        },
+        Case {
+            name: "a good past and a key that is refused from now on",
+            answers: &[(200, A, true), (180, R, true)],
+            pauses: true,
+        },
+    ];
+
+    fn tell(
+        pause: &mut RefusalPause,
+        verdict: Verdict,
+        endpoint: u64,
+        probe: bool,
+        now: Instant,
+    ) -> Change {
+        pause.answered(verdict, endpoint, probe, now, 0, &MannersPolicy::default())
+    }
+
+    #[test]
+    fn it_takes_many_subscriptions_and_nearly_all_answers() {
+        let now = Instant::now();
+        for case in CASES {
+            let mut pause = RefusalPause::default();
+            let mut changes = Vec::new();
+            let mut endpoint = 0;
+            for (times, verdict, own) in case.answers {
+                for _ in 0..*times {
+                    endpoint += u64::from(*own);
+                    changes.push(tell(&mut pause, *verdict, endpoint, false, now));
+                }
+            }
+            let paused = changes.iter().filter(|it| **it == Change::Paused).count();
+            assert_eq!(paused == 1, case.pauses, "{}", case.name);
+            let waits = pause.wait(now, &MannersPolicy::default());
+            assert_eq!(!waits.is_zero(), case.pauses, "{}", case.name);
+        }
+    }
+
+    #[test]
+    fn single_probes_until_one_is_accepted() {
+        let policy = MannersPolicy::default();
+        let mut now = Instant::now();
+        let mut pause = RefusalPause::default();
+        for endpoint in 0..20 {
+            tell(&mut pause, R, endpoint, false, now);
+        }
+        let mut longest = Duration::ZERO;
+        for _ in 0..15 {
+            let wait = pause.wait(now, &policy);
+            longest = longest.max(wait);
+            now += wait;
+            assert!(pause.begin(now));
+            assert!(!pause.wait(now, &policy).is_zero(), "one at a time");
+            assert_eq!(tell(&mut pause, R, 99, false, now), Change::None);
+            assert!(
+                !pause.wait(now, &policy).is_zero(),
+                "a late one is no probe"
+            );
+            assert_eq!(tell(&mut pause, R, 99, true, now), Change::None);
+        }
+        assert_eq!(longest, policy.refused_longest / 2, "without jitter");
+        now += pause.wait(now, &policy);
+        assert!(pause.begin(now));
+        assert_eq!(tell(&mut pause, N, 99, true, now), Change::None);
+        assert_eq!(pause.wait(now, &policy), longest, "it told nothing");
+        assert_eq!(tell(&mut pause, A, 5, false, now), Change::Resumed);
+        assert!(pause.wait(now, &policy).is_zero());
+        assert!(!pause.begin(now));
+    }
+}
