@@ -35,6 +35,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 /// How often it is written down when API tokens were used last.
 const API_TOKEN_USES_INTERVAL: Duration = Duration::from_mins(1);
 
+/// How often the store is asked where subscriptions are suspect.
+const WAVES_INTERVAL: Duration = Duration::from_mins(1);
+
 /// A server that is ready to serve.
 pub(crate) struct RunningServer {
     listener: TcpListener,
@@ -147,6 +150,7 @@ impl RunningServer {
             sending,
             sweep(self.store, self.clock, &self.server, stop.clone()),
             record_api_token_uses(&self.server, stop.clone()),
+            look_for_waves(&self.server, stop.clone()),
             self.rate_limits.keep_forgetting(stop.clone())
         );
         // Once more: requests were answered until now.
@@ -328,6 +332,19 @@ async fn sweep(
         }
         tokio::select! {
             () = tokio::time::sleep(SWEEP_INTERVAL) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// An operator is told of a wave though nobody asks.
+async fn look_for_waves(server: &ApplicationServer, stop: CancellationToken) {
+    loop {
+        if let Err(error) = server.look_for_waves().await {
+            tracing::error!(%error, "it could not be seen whether subscriptions are suspect");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(WAVES_INTERVAL) => {}
             () = stop.cancelled() => return,
         }
     }
