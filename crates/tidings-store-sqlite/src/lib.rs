@@ -56,8 +56,10 @@ pub struct Options {
 
 /// Tidings' store in one SQLite file.
 pub struct SqliteStore {
-    writer: Writer,
+    // Before the writer, so that the writer's connection is the last to be closed: that one folds
+    // the write-ahead log into the database file, which a read-only one cannot.
     readers: Readers,
+    writer: Writer,
     seals: Seals,
 }
 
@@ -80,8 +82,8 @@ impl SqliteStore {
             randomness: options.randomness,
         };
         Ok(Self {
-            writer,
             readers,
+            writer,
             seals,
         })
     }
