@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::Value;
-use ureq::Agent;
 use ureq::http::{Method, Request, request};
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+use ureq::{Agent, AsSendBody, BodyReader, Proxy, SendBody};
 
 use crate::cli::ServerArgs;
 use crate::data_directory::DataDirectory;
@@ -61,7 +61,7 @@ impl CallError {
 pub(crate) struct ApiClient {
     agent: Agent,
     base: String,
-    token: String,
+    token: Option<String>,
 }
 
 impl ApiClient {
@@ -78,23 +78,20 @@ impl ApiClient {
                 })?
                 .to_string(),
         };
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .root_certs(RootCerts::PlatformVerifier)
-            .unversioned_rustls_crypto_provider(provider)
-            .build();
-        let agent = Agent::config_builder()
-            .tls_config(tls)
-            .timeout_global(Some(TIMEOUT))
-            .http_status_as_error(false)
-            .build()
-            .new_agent();
         Ok(Self {
-            agent,
+            agent: agent(Proxy::try_from_env()),
             base: args.url.trim_end_matches('/').to_owned(),
-            token,
+            token: Some(token),
         })
+    }
+
+    /// For a process on this machine, which is asked without a proxy.
+    pub(crate) fn on_this_machine(origin: &str, token: Option<&str>) -> Self {
+        Self {
+            agent: agent(None),
+            base: origin.trim_end_matches('/').to_owned(),
+            token: token.map(str::to_owned),
+        }
     }
 
     pub(crate) fn get(&self, path: &str) -> Result<Value> {
@@ -103,6 +100,10 @@ impl ApiClient {
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value> {
         self.call(&Method::POST, path, Some(body))
+    }
+
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Result<Value> {
+        self.call(&Method::PUT, path, Some(body))
     }
 
     pub(crate) fn delete(&self, path: &str) -> Result<()> {
@@ -136,11 +137,24 @@ impl ApiClient {
     }
 
     /// The body of an answer of any length.
-    pub(crate) fn download(&self, path: &str) -> Result<impl Read + use<>> {
-        let request = self
-            .request(&Method::GET, path, "application/json")
-            .body(())
-            .context(UNUSABLE)?;
+    pub(crate) fn download(&self, path: &str) -> Result<BodyReader<'static>> {
+        let request = self.request(&Method::GET, path, "application/json");
+        self.stream(request.body(()).context(UNUSABLE)?)
+    }
+
+    /// POSTs lines as they come, for however long that takes; so is the answer.
+    pub(crate) fn post_lines(
+        &self,
+        path: &str,
+        lines: &mut dyn Read,
+    ) -> Result<BodyReader<'static>> {
+        let request = self.request(&Method::POST, path, "application/x-ndjson");
+        let lines = SendBody::from_reader(lines);
+        self.stream(request.body(lines).context(UNUSABLE)?)
+    }
+
+    /// Bodies of any length, for however long they take.
+    fn stream(&self, request: Request<impl AsSendBody>) -> Result<BodyReader<'static>> {
         let request = self.agent.configure_request(request);
         let request = request.timeout_global(None).build();
         let answer = self.agent.run(request).with_context(|| self.no_answer());
@@ -155,11 +169,14 @@ impl ApiClient {
     }
 
     fn request(&self, method: &Method, path: &str, media_type: &str) -> request::Builder {
-        Request::builder()
+        let request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
-            .header("authorization", format!("Bearer {}", self.token))
-            .header("content-type", media_type)
+            .header("content-type", media_type);
+        match &self.token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        }
     }
 
     fn no_answer(&self) -> String {
@@ -184,6 +201,22 @@ impl ApiClient {
         }
         Ok(value)
     }
+}
+
+fn agent(proxy: Option<Proxy>) -> Agent {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .root_certs(RootCerts::PlatformVerifier)
+        .unversioned_rustls_crypto_provider(provider)
+        .build();
+    Agent::config_builder()
+        .tls_config(tls)
+        .proxy(proxy)
+        .timeout_global(Some(TIMEOUT))
+        .http_status_as_error(false)
+        .build()
+        .new_agent()
 }
 
 /// A problem document (RFC 9457) in words.

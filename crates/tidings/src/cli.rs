@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bench;
 mod keys;
 mod subscriptions;
 mod tokens;
@@ -12,6 +13,8 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use tidings_sandbox::{Personality, PlayedService};
 
+use crate::cli::bench::BENCH_HELP;
+pub(crate) use crate::cli::bench::{BenchArgs, OtherService};
 pub(crate) use crate::cli::keys::{KeysCommand, KeysListArgs, KeysResealArgs};
 pub(crate) use crate::cli::subscriptions::SubscriptionsCommand;
 pub(crate) use crate::cli::tokens::TokensCommand;
@@ -65,6 +68,13 @@ pub(crate) enum Command {
     /// Make, list and revoke API tokens of a running server
     #[command(subcommand)]
     Tokens(TokensCommand),
+    /// Measure how fast this machine sends, with a push service and subscribers of its own
+    ///
+    /// Starts `tidings sandbox` and `tidings serve` as processes on a core each, imports virtual
+    /// subscribers and sends all of them one message over TLS, which is encrypted for each and
+    /// recorded durably. Nothing leaves this machine. Ctrl-C ends everything that it started.
+    #[command(after_help = BENCH_HELP)]
+    Bench(Box<BenchArgs>),
     /// Print a script that completes this command line in a shell
     Completions {
         /// The shell

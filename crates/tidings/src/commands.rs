@@ -1,5 +1,6 @@
 //! What each command does. One file each.
 
+mod bench;
 mod completions;
 mod demo;
 mod keys;
@@ -25,6 +26,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Vapid(command) => vapid::run(command),
         Command::Keys(command) => keys::run(command),
         Command::Tokens(command) => tokens::run(command),
+        Command::Bench(args) => in_runtime(bench::run(*args)),
         Command::Completions { shell } => completions::run(shell),
     }
 }

@@ -368,14 +368,14 @@ fn serve_below(folder: &Path) -> Command {
     command
 }
 
-fn stdout_of_success(output: &Output) -> Result<String> {
+pub(crate) fn stdout_of_success(output: &Output) -> Result<String> {
     let complaint = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{}: {complaint}", output.status);
     Ok(String::from_utf8(output.stdout.clone())?)
 }
 
 /// Checks that a command failed with this exit code, printed no data, and said these words.
-fn assert_fails(output: &Output, code: i32, words: &[&str]) -> Result<()> {
+pub(crate) fn assert_fails(output: &Output, code: i32, words: &[&str]) -> Result<()> {
     let complaint = String::from_utf8_lossy(&output.stderr);
     ensure!(
         output.status.code() == Some(code),

@@ -11,6 +11,7 @@
 
 mod answers;
 mod api;
+mod bench;
 #[path = "../support/binary.rs"]
 mod binary;
 mod command_line;
