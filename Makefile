@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo docs test test-rust test-sdk seeded-faults tools lint bench-peers soak help
+.PHONY: demo docs test test-rust test-sdk seeded-faults tools lint bench bench-peers soak help
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/'
@@ -52,6 +52,9 @@ lint: ## Format, lints, tidiness and licences, as CI runs them
 	else \
 	    echo "Licences and banned crates were not checked; CI does. To check them here: ./scripts/install-cargo-deny" >&2; \
 	fi
+
+bench: ## Measure sending as a whole, also against other senders, and write it into docs/benchmarks.md
+	python3 benches/peers/bench.py $(BENCH_ARGS)
 
 bench-peers: ## Send to the sandbox with other libraries too, and compare (benches/peers/README.md)
 	python3 benches/peers/run.py $(BENCH_ARGS)

@@ -25,6 +25,8 @@ class Run:
     connections: dict = field(default_factory=dict)
     # What makes the figures worthless.
     problems: list = field(default_factory=list)
+    # How much of the peak was there before it began to send; None where nobody looked.
+    loaded_bytes: int | None = None
 
     @property
     def per_second(self):
@@ -42,6 +44,7 @@ class Run:
             "messages_per_second": self.per_second,
             "cpu_us_per_message": self.cpu_us,
             "peak_bytes": self.peak_bytes,
+            "loaded_bytes": self.loaded_bytes,
             "sandbox_share": self.sandbox_share,
             "others_share": self.others_share,
             "connections": self.connections,
@@ -94,6 +97,7 @@ def foreign(told, count):
         seconds=told["seconds"],
         cpu_seconds=told["cpu_seconds"],
         peak_bytes=told["peak_bytes"],
+        loaded_bytes=told.get("loaded_bytes"),
         sandbox_share=told.get("sandbox_share"),
         problems=list(told.get("problems", [])),
     )
@@ -123,6 +127,7 @@ def summary(runs, floor):
         "messages_per_second_most": max(rates),
         "cpu_us_per_message": median(run.cpu_us for run in runs),
         "peak_bytes": max(run.peak_bytes for run in runs),
+        "loaded_bytes": most(run.loaded_bytes for run in runs),
         "throughput_to_bare": median(run.per_second / bare.per_second for run, bare in pairs),
         "cpu_to_bare": median(run.cpu_us / bare.cpu_us for run, bare in pairs),
         "sandbox_share": most(run.sandbox_share for run in runs),

@@ -14,6 +14,15 @@ def described():
     }
 
 
+def in_words(found):
+    """A machine that was described, with the load before and after."""
+    before, after = found["load_before"][0], found["load_after"][0]
+    return (
+        f"{found['processor']}, {found['cores']} cores, {found['memory_bytes'] / 1e9:.0f} GB, "
+        f"{found['system']}; load {before:.1f} before, {after:.1f} after"
+    )
+
+
 def busy_seconds(core):
     """How long a core was busy since the start of the machine, to a hundredth of a second."""
     with open("/proc/stat", encoding="ascii") as file:

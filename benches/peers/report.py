@@ -8,16 +8,16 @@ import machine
 
 _METHOD = """\
 Each sender is a process of its own, pinned to one core, the sandbox to another; both speak TLS \
-over loopback. The same {subscriptions} virtual subscriptions get a payload of {payload} octets, \
-and every answer is delayed by {latency} ms. A sender loads its subscriptions and says that it \
-is ready; time runs from then to its last answer, opening of connections included. CPU is the \
-processor time of the sender's process in that time, peak memory is its high-water mark with \
-program and subscriptions. Rounds: {rounds}, each begun by another sender. The figures are \
-medians, ratios are made within the rounds. After each turn the sandbox must have accepted \
-exactly one message for each subscription, and one subscription in {decrypt_one_in} must have \
-decrypted it; a sandbox that was busy for more than {limit:.0%} of the time spoils the figures. \
-A sender that waits for each answer, or opens a connection for each message, gets fewer \
-messages."""
+over loopback. The same {subscriptions} virtual subscriptions get a payload of {payload} \
+octets, and every answer is delayed by {latency} ms. A sender loads its subscriptions and says \
+that it is ready; time runs from then to its last answer, opening of connections included. CPU \
+is the processor time of the sender's process in that time, peak memory is its high-water mark, \
+of which program and subscriptions were loaded before. Rounds: {rounds}, each begun by another \
+sender. The figures are medians, ratios are made within the rounds. After each turn the sandbox \
+must have accepted exactly one message for each subscription, and one subscription in \
+{decrypt_one_in} must have decrypted it; a sandbox that was busy for more than {limit:.0%} of \
+the time spoils the figures. A sender that waits for each answer, or opens a connection for \
+each message, gets fewer messages."""
 
 _COLUMNS = (
     "",
@@ -26,6 +26,7 @@ _COLUMNS = (
     "µs CPU a message",
     "× bare",
     "peak MB",
+    "of it loaded",
     "messages a round",
     "connections",
     "sandbox busy",
@@ -67,7 +68,7 @@ def table(result):
         "",
         "**Method.** " + _METHOD.format(**result["terms"], limit=figures.SANDBOX_LIMIT),
         "",
-        f"**Machine.** {_described(result['machine'])}, {result['date']}. {_others(result)}",
+        f"**Machine.** {machine.in_words(result['machine'])}, {result['date']}. {_others(result)}",
         "",
         "**Versions.** " + ", ".join(f"{k} {v}" for k, v in result["versions"].items()) + ".",
     ]
@@ -87,6 +88,7 @@ def _row(row):
         _whole(row["cpu_us_per_message"]),
         _ratio(row["cpu_to_bare"]),
         _whole(row["peak_bytes"] / 1e6),
+        "" if row["loaded_bytes"] is None else _whole(row["loaded_bytes"] / 1e6),
         _whole(row["messages"]),
         ", ".join(f"{count} {protocol}" for protocol, count in row["connections"].items()),
         "" if row["sandbox_share"] is None else f"{row['sandbox_share']:.0%}",
@@ -113,12 +115,3 @@ def _others(result):
         f"**The machine was not quiet:** other work took up to {max(shares):.0%} of a core. "
         "Processor times and ratios may be read, messages a second may not."
     )
-
-
-def _described(found):
-    before, after = found["load_before"][0], found["load_after"][0]
-    return (
-        f"{found['processor']}, {found['cores']} cores, {found['memory_bytes'] / 1e9:.0f} GB, "
-        f"{found['system']}; load {before:.1f} before, {after:.1f} after"
-    )
-

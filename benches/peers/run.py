@@ -35,12 +35,7 @@ def main():
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         sys.exit("Two cores are needed: one for the sandbox, one for the sender.")
-    places = install.install(options.tidings)
-    load = os.getloadavg()
-    with tempfile.TemporaryDirectory(prefix="tidings-peers-") as folder:
-        bench = Bench(options, places, cores[:2], Path(folder))
-        runs = bench.all_rounds()
-    result = report.result(options, bench.contenders, runs, install.versions(places), load)
+    result = measure(options, install.install(options.tidings), cores)
     if options.json:
         print(json.dumps(result, indent=2))
     else:
@@ -48,10 +43,26 @@ def main():
     return 1 if any(row["problems"] for row in result["senders"]) else 0
 
 
+def measure(options, places, cores):
+    """All senders, in all rounds."""
+    load = os.getloadavg()
+    with tempfile.TemporaryDirectory(prefix="tidings-peers-") as folder:
+        bench = Bench(options, places, cores[:2], Path(folder))
+        runs = bench.all_rounds()
+    return report.result(options, bench.contenders, runs, install.versions(places), load)
+
+
 def arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add = add_terms(parser)
+    add("--json", action="store_true", help="print JSON")
+    return parser.parse_args()
+
+
+def add_terms(parser):
+    """Adds what says who sends what to how many; returns how to add more."""
     add = parser.add_argument
     add("--subscriptions", type=between(100, 1_000_000), default=20_000, metavar="N",
         help="how many get the message (100 to 1 000 000; default 20 000); senders that would take "
@@ -73,8 +84,7 @@ def arguments():
         "given several times")
     add("--tidings", type=Path, metavar="PATH",
         help="the binary whose sandbox is used, instead of building it")
-    add("--json", action="store_true", help="print JSON")
-    return parser.parse_args()
+    return add
 
 
 def between(least, most):
@@ -133,6 +143,23 @@ class Times:
         return max(0, others / self.seconds)
 
 
+def ask_for_json(command, environment, limit_s):
+    """What a command prints that measures itself. With status 1, it must say which problems."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        try:
+            told, _ = process.communicate(timeout=limit_s)
+        except BaseException:
+            # So that it ends what it started.
+            process.terminate()
+            raise
+    if process.returncode not in (0, 1) or (process.returncode == 1 and not told.strip()):
+        raise subprocess.CalledProcessError(process.returncode, command)
+    figures_of_it = json.loads(told)
+    if process.returncode == 1 and not figures_of_it.get("problems"):
+        raise ValueError("it failed, and does not say why")
+    return figures_of_it
+
+
 class Bench:
     """All rounds of all senders at one sandbox."""
 
@@ -148,6 +175,11 @@ class Bench:
         ]
         # Of each: name, title and way, in the order of the report.
         self.contenders = [(s.name, s.title, s.way) for s in self.senders]
+        self.commands = [(name, command) for name, command in options.also]
+        if options.only is None or senders.TIDINGS[0] in options.only:
+            name, title, command = senders.TIDINGS
+            self.contenders.append((name, title, senders.TIDINGS_WAY))
+            self.commands.insert(0, (name, command))
         self.contenders += [(name, name, f"`{command}`") for name, command in options.also]
         # Settings of the one who runs this have no part in it.
         self.environment = {
@@ -178,7 +210,7 @@ class Bench:
         """Whose turn is when: each round begins with another, so that noise meets all alike."""
         send = functools.partial(self._send, sandbox, key, subscriptions, number)
         turns = [(sender.name, functools.partial(send, sender)) for sender in self.senders]
-        turns += [(name, functools.partial(self._ask, line)) for name, line in self.options.also]
+        turns += [(name, functools.partial(self._ask, line)) for name, line in self.commands]
         first = number % len(turns)
         return turns[first:] + turns[:first]
 
@@ -208,6 +240,7 @@ class Bench:
         with Child(sender.name, command, self.sender_core, environment, self.folder) as child:
             if child.line(_READY_LIMIT_S) != "ready":
                 raise ChildError(f"{sender.name} did not say that it is ready")
+            loaded = child.peak_bytes()
             before = self._times(sandbox, child)
             child.say("go")
             outcome = json.loads(child.line(self.options.limit, "see --limit"))
@@ -221,6 +254,7 @@ class Bench:
             seconds=spent.seconds,
             cpu_seconds=spent.sender,
             peak_bytes=peak,
+            loaded_bytes=loaded,
             sandbox_share=share,
             others_share=spent.others_share(),
             connections=figures.connections(stats),
@@ -239,6 +273,8 @@ class Bench:
     def _ask(self, command):
         """One turn of a command that measures itself."""
         terms = {
+            "tidings": shlex.quote(str(self.places.tidings)),
+            "decrypt_one_in": self.options.decrypt_one_in,
             "count": self.options.subscriptions,
             "payload": self.options.payload,
             "latency_ms": self.options.latency,
@@ -248,9 +284,10 @@ class Bench:
         for name, value in terms.items():
             command = command.replace(f"{{{name}}}", str(value))
         try:
-            told = subprocess.run(shlex.split(command), stdout=subprocess.PIPE, check=True,
-                                  env=self.environment, timeout=self.options.limit).stdout
-            return figures.foreign(json.loads(told), self.options.subscriptions)
+            return figures.foreign(
+                ask_for_json(shlex.split(command), self.environment, self.options.limit),
+                self.options.subscriptions,
+            )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             raise ChildError(f"{command}: {error}") from None
 

@@ -25,6 +25,7 @@ class Sender:
 
 NAMES = (
     "bare",
+    "tidings",
     "npm-one-by-one",
     "npm-all-at-once",
     "npm-best",
@@ -33,6 +34,20 @@ NAMES = (
     "crate-readme",
     "crate-isahc",
     "crate-hyper",
+)
+
+# Ours: a command that measures itself (README.md). Direct messages are left out, for no other
+# sender has any.
+TIDINGS = (
+    "tidings",
+    "Tidings",
+    "{tidings} bench --subscribers {count} --payload {payload} --latency {latency_ms} "
+    "--decrypt-one-in {decrypt_one_in} --services mozilla --direct 0 --sandbox-core {sandbox_core} "
+    "--server-core {sender_core} --json",
+)
+TIDINGS_WAY = (
+    "`tidings serve`, from the 202 to the last outcome in the database on disk "
+    "(`synchronous=FULL`), measured by `tidings bench`; memory with the import before"
 )
 
 

@@ -63,7 +63,9 @@ class Foreign(unittest.TestCase):
     TOLD = {"messages": 200, "seconds": 0.5, "cpu_seconds": 0.02, "peak_bytes": 1}
 
     def test_figures_are_taken_over(self):
-        run = figures.foreign(self.TOLD | {"sandbox_share": 0.4, "another": 1}, 200)
+        more = {"sandbox_share": 0.4, "loaded_bytes": 7, "another": 1}
+        run = figures.foreign(self.TOLD | more, 200)
+        self.assertEqual(run.loaded_bytes, 7)
         self.assertEqual((run.per_second, round(run.cpu_us), run.problems), (400, 100, []))
 
     def test_what_spoils_them_is_told(self):
