@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo docs test test-rust test-sdk seeded-faults tools lint bench bench-peers soak help
+.PHONY: demo docs test test-rust test-sdk seeded-faults tools lint bench bench-peers soak chaos help
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/'
@@ -62,3 +62,10 @@ bench-peers: ## Send to the sandbox with other libraries too, and compare (bench
 soak: ## Run for an hour at half speed, and say what grew (SOAK_ARGS="--minutes 5" for less; benches/soak.py --help)
 	$(CARGO) build --locked --release -p tidings
 	python3 benches/soak.py $(SOAK_ARGS)
+
+chaos: export TIDINGS_CHAOS_SUBSCRIBERS ?= 200000
+chaos: export TIDINGS_CHAOS_KILLS ?= 10
+chaos: export TIDINGS_CHAOS_OUTAGE_SECONDS ?= 60
+chaos: export TIDINGS_CHAOS_DECRYPT_ONE_IN ?= 100
+chaos: ## 200 000 subscribers in bad weather: all faults, kills, an outage, no room on the disk; prints figures
+	$(CARGO) test --locked --release -p tidings --test chaos -- --nocapture --test-threads 1

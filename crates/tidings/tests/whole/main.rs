@@ -10,6 +10,7 @@
 )]
 
 mod answers;
+#[path = "../support/api.rs"]
 mod api;
 mod bench;
 #[path = "../support/binary.rs"]
@@ -24,10 +25,12 @@ mod peers;
 #[path = "../support/process.rs"]
 mod process;
 mod restart;
+#[path = "../support/sandbox.rs"]
 mod sandbox;
 mod secrets;
 mod shutdown;
 mod subscriptions;
+#[path = "../support/tidings.rs"]
 mod tidings;
 mod tokens;
 mod transport;

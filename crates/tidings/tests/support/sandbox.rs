@@ -18,7 +18,7 @@ use crate::{
 /// A running sandbox, over plain HTTP and over TLS.
 pub(crate) struct Sandbox {
     process: Process,
-    control: Api,
+    pub(crate) control: Api,
     tls_port: String,
     folder: TempDir,
 }

@@ -31,7 +31,7 @@ pub(crate) struct Settings {
 
 /// A running server.
 pub(crate) struct Tidings {
-    process: Process,
+    pub(crate) process: Process,
     api: Api,
 }
 
@@ -103,7 +103,12 @@ impl Settings {
 
 impl Tidings {
     pub(crate) async fn start(settings: &Settings) -> Result<Self> {
-        let process = Process::spawn("the server", &mut settings.command("serve"))?;
+        Self::run(settings, &mut settings.command("serve")).await
+    }
+
+    /// Starts it with this command, which those settings belong to.
+    pub(crate) async fn run(settings: &Settings, command: &mut Command) -> Result<Self> {
+        let process = Process::spawn("the server", command)?;
         let origin = wait_for_origin(&process, "http").await?;
         let token = fs::read_to_string(settings.data_folder().join("admin-token"))
             .context("reading the admin token")?;
@@ -243,7 +248,7 @@ impl Counts {
         Self { not_zero }
     }
 
-    fn of(message: &Value) -> Result<Self> {
+    pub(crate) fn of(message: &Value) -> Result<Self> {
         let counts = message["counts"].as_object().context("no counts")?;
         let mut not_zero = BTreeMap::new();
         for (name, count) in counts {

@@ -53,13 +53,7 @@ impl Api {
         body: Option<&Value>,
     ) -> Result<Value> {
         let answer = self.ask(method.clone(), path, body).await?;
-        let what = format!("{method} {path} was answered {}", answer.status());
-        let text = String::from_utf8_lossy(answer.body());
-        ensure!(answer.status().is_success(), "{what}: {text}");
-        if text.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_str(&text).with_context(|| format!("{what} without JSON: {text}"))
+        read(&method, path, &answer)
     }
 
     /// One request and whatever is answered.
@@ -69,14 +63,37 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Response<Bytes>> {
+        let body = body.map(|body| Bytes::from(body.to_string()));
+        self.exchange(method, path, "application/json", body.unwrap_or_default())
+            .await
+    }
+
+    /// One request with a body of any kind and whatever is answered.
+    pub(crate) async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<Response<Bytes>> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.origin))
-            .header(CONTENT_TYPE, "application/json");
+            .header(CONTENT_TYPE, content_type);
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
-        let body = body.map(|body| Bytes::from(body.to_string()));
-        send(request.body(body.unwrap_or_default())?).await
+        send(request.body(body)?).await
     }
+}
+
+/// The JSON of a successful answer; null if it is empty.
+pub(crate) fn read(method: &Method, path: &str, answer: &Response<Bytes>) -> Result<Value> {
+    let what = format!("{method} {path} was answered {}", answer.status());
+    let text = String::from_utf8_lossy(answer.body());
+    ensure!(answer.status().is_success(), "{what}: {text}");
+    if text.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_str(&text).with_context(|| format!("{what} without JSON: {text}"))
 }
