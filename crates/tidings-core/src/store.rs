@@ -27,29 +27,30 @@ pub use crate::store::subscriptions::{
     SubscriptionStore,
 };
 
+/// What planning and sending need of a store.
+pub trait SendingStore: VapidKeyStore + MessageStore + BatchStore {}
+
+impl<S> SendingStore for S where S: VapidKeyStore + MessageStore + BatchStore {}
+
 /// Everything a Tidings server keeps.
 pub trait Store:
     SetupStore
-    + VapidKeyStore
     + ApiTokenStore
     + SubscriptionStore
     + ImportStore
     + RestoreStore
-    + MessageStore
-    + BatchStore
+    + SendingStore
     + ReceiptStore
 {
 }
 
 impl<S> Store for S where
     S: SetupStore
-        + VapidKeyStore
         + ApiTokenStore
         + SubscriptionStore
         + ImportStore
         + RestoreStore
-        + MessageStore
-        + BatchStore
+        + SendingStore
         + ReceiptStore
 {
 }

@@ -24,7 +24,7 @@ use tidings_core::delivery::RetryPolicy;
 use tidings_core::mac::Macs;
 use tidings_core::metrics::Metrics;
 use tidings_core::queue::{BatchQueue, WakePlanner};
-use tidings_core::store::Store;
+use tidings_core::store::SendingStore;
 use tidings_webpush::{Contact, Padding, Randomness};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -46,7 +46,7 @@ use crate::transport::Transport;
 /// What an engine is made of. The binary chooses each.
 pub struct Parts {
     /// Where everything is kept.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn SendingStore>,
     /// Carries hints from the planner to the dispatcher.
     pub queue: Arc<dyn BatchQueue>,
     /// Gets requests to push services.

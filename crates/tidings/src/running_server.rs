@@ -15,7 +15,7 @@ use tidings_core::clock::{Clock, SystemClock};
 use tidings_core::mac::{MacSecrets, Macs};
 use tidings_core::metrics::Metrics;
 use tidings_core::sealing::Sealer;
-use tidings_core::store::{SetupStore as _, Store, Sweep};
+use tidings_core::store::{SendingStore, SetupStore as _, Store, Sweep};
 use tidings_delivery::engine::{self, Engine, PlannerWake, Policy};
 use tidings_delivery::queue::ChannelQueue;
 use tidings_delivery::transport::{Limits, PushTransport, SystemResolver, client_config};
@@ -196,7 +196,7 @@ impl Shared {
             Limits::default(),
         );
         let parts = engine::Parts {
-            store: Arc::clone(&self.store),
+            store: Arc::clone(&self.store) as Arc<dyn SendingStore>,
             queue: Arc::new(ChannelQueue::default()),
             transport: Arc::new(transport),
             clock: Arc::clone(&self.clock),

@@ -11,7 +11,7 @@ use tidings_core::batch::{Lane, Lease, LeasedBatch};
 use tidings_core::clock::Clock;
 use tidings_core::metrics::Metrics;
 use tidings_core::queue::BatchQueue;
-use tidings_core::store::{Claim, DueGroup, PassEnd, Store, StoreError};
+use tidings_core::store::{Claim, DueGroup, PassEnd, SendingStore, StoreError};
 use tidings_core::subscription::PushServiceGroup;
 use tidings_webpush::Randomness;
 use tokio::sync::Notify;
@@ -213,7 +213,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Gives a claim back, however long the store cannot be written to: nobody else can send the batch
 /// before. Once the engine stops, the claim ends with the process.
 async fn give_back(
-    store: &dyn Store,
+    store: &dyn SendingStore,
     clock: &dyn Clock,
     lease: &Lease,
     rest: Duration,

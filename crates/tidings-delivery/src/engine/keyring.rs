@@ -8,7 +8,7 @@ use http::HeaderValue;
 use tidings_core::application::ApplicationId;
 use tidings_core::clock::Timestamp;
 use tidings_core::id::VapidKeyId;
-use tidings_core::store::{Store, StoreError};
+use tidings_core::store::{SendingStore, StoreError};
 use tidings_core::vapid_key::VapidKeyState;
 use tidings_webpush::{Contact, PushResource, TokenCache, VapidError, VapidKey};
 
@@ -16,7 +16,7 @@ use tidings_webpush::{Contact, PushResource, TokenCache, VapidError, VapidKey};
 const LOADED_FOR: Duration = Duration::from_secs(5);
 
 pub(super) struct Keyring {
-    store: Arc<dyn Store>,
+    store: Arc<dyn SendingStore>,
     loaded: Mutex<HashMap<VapidKeyId, (Instant, VapidKey)>>,
     loading: tokio::sync::Mutex<()>,
     tokens: TokenCache,
@@ -34,7 +34,7 @@ pub(super) enum KeyringError {
 }
 
 impl Keyring {
-    pub(super) fn new(store: Arc<dyn Store>, contact: Option<Contact>) -> Self {
+    pub(super) fn new(store: Arc<dyn SendingStore>, contact: Option<Contact>) -> Self {
         Self {
             store,
             loaded: Mutex::default(),

@@ -8,7 +8,7 @@ use tidings_core::batch::{Bitmap, MAX_MEMBERS, NewBatch, Selection, Seq, WINDOW}
 use tidings_core::clock::{Clock, Timestamp};
 use tidings_core::message::{Audience, Plan};
 use tidings_core::queue::{BatchQueue, DueHint};
-use tidings_core::store::{AudienceMember, PlannedStep, Store, StoreError};
+use tidings_core::store::{AudienceMember, PlannedStep, SendingStore, StoreError};
 use tidings_core::subscription::PushServiceGroup;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 const STEP: u16 = WINDOW;
 
 pub(super) struct Planner {
-    pub(super) store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn SendingStore>,
     pub(super) queue: Arc<dyn BatchQueue>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) wake: Arc<Notify>,

@@ -7,7 +7,7 @@ use tidings_core::batch::{Batch, Lease};
 use tidings_core::clock::{Clock, Timestamp};
 use tidings_core::delivery::Outcome;
 use tidings_core::metrics::Metrics;
-use tidings_core::store::{PassEnd, Store, StoreError};
+use tidings_core::store::{PassEnd, SendingStore, StoreError};
 
 use crate::engine::pass_report::PassReport;
 use crate::engine::record_health::RecordHealth;
@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// What recorders of all passes share.
 #[derive(Clone)]
 pub(super) struct Recording {
-    pub(super) store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn SendingStore>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) health: RecordHealth,
     pub(super) metrics: Arc<Metrics>,
