@@ -1,6 +1,7 @@
 //! The engine: a planner, a dispatcher, and a worker for each claimed batch.
 
 mod batch_worker;
+mod clock_watch;
 mod deliveries;
 mod dispatcher;
 mod keyring;

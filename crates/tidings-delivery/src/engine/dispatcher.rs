@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tidings_core::application::ApplicationId;
 use tidings_core::batch::{Lane, Lease, LeasedBatch};
-use tidings_core::clock::Clock;
+use tidings_core::clock::{Clock, Timestamp};
 use tidings_core::metrics::Metrics;
 use tidings_core::queue::BatchQueue;
 use tidings_core::store::{Claim, DueGroup, PassEnd, SendingStore, StoreError};
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::engine::batch_worker::{BatchWorker, PassError};
+use crate::engine::clock_watch::ClockWatch;
 use crate::engine::rests::Rests;
 use crate::engine::shares::Shares;
 
@@ -43,8 +44,13 @@ type Due = BTreeMap<(Lane, PushServiceGroup), Vec<ApplicationId>>;
 impl Dispatcher {
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut is_failing = false;
+        let mut watch = ClockWatch::new(self.now());
         while !stop.is_cancelled() {
-            let pause = match self.claim_all(&stop).await {
+            let looked = match self.heed_the_clock(&mut watch).await {
+                Ok(()) => self.claim_all(&stop).await,
+                Err(error) => Err(error),
+            };
+            let pause = match looked {
                 Ok(pause) => {
                     is_failing = false;
                     pause.min(self.poll)
@@ -64,6 +70,26 @@ impl Dispatcher {
                 () = stop.cancelled() => {}
             }
         }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.worker.recording.clock.now()
+    }
+
+    /// If the clock was set back, retries wait for a time that is further away than they were told.
+    async fn heed_the_clock(&self, watch: &mut ClockWatch) -> Result<(), StoreError> {
+        let now = self.now();
+        let Some(jump) = watch.set_back_by(now) else {
+            return Ok(());
+        };
+        let store = &self.worker.recording.store;
+        // Whoever waited before waits longer than the jump was; who was told to wait since then
+        // hardly does. A `Retry-After` is not heeded once, rather than a message late by the jump.
+        let latest = now.plus(jump.max(self.worker.sender.policy.retry.longest));
+        let batches = store.due_after_clock_jump(now, latest).await?;
+        tracing::warn!(batches, "the clock was set back; retries begin at once");
+        *watch = ClockWatch::new(now);
+        Ok(())
     }
 
     /// Waits for a hint, and takes all others that are there: one look is enough for all.
