@@ -1,0 +1,115 @@
+//! Who goes first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings_core::message::{Audience, NewMessage};
+use tidings_webpush::{PushResource, PushService};
+use tokio::sync::Semaphore;
+
+use crate::rig::{Rig, answer, other_application};
+
+#[tokio::test(start_paused = true)]
+async fn each_member_is_posted_to_once_if_all_goes_well() {
+    let mut rig = Rig::start(|_, _| answer(201), None).await;
+    let services = [
+        PushService::Fcm,
+        PushService::Mozilla,
+        PushService::Wns,
+        PushService::Other,
+    ];
+    for number in 0..600 {
+        rig.subscribe(services[number % services.len()]).await;
+    }
+    let message = rig.broadcast().await;
+    let done = rig.wait_until_done(message).await;
+    assert_eq!((done.counts.targeted, done.counts.accepted), (600, 600));
+    assert_eq!(rig.push_service.all_posts(), 600);
+    rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_direct_message_passes_a_broadcast_that_waits() {
+    let gate = Arc::new(Semaphore::new(0));
+    let mut rig = Rig::start(|_, _| answer(201), Some(Arc::clone(&gate))).await;
+    for _ in 0..1000 {
+        rig.subscribe(PushService::Fcm).await;
+    }
+    let (person, resource) = rig.subscribe(PushService::Fcm).await;
+    let broadcast = rig.broadcast().await;
+    // As many as are under way before any answer has come.
+    rig.wait_for(broadcast, |_| rig.push_service.all_posts() >= 64)
+        .await;
+    let audience = Audience::Listed {
+        subscriptions: vec![person],
+        users: Vec::new(),
+    };
+    let direct = rig.send(rig.message(audience)).await;
+    rig.wait_for(direct, |_| rig.push_service.posts(&resource).len() == 1)
+        .await;
+    assert!(
+        rig.push_service.all_posts() < 100,
+        "the broadcast is still held"
+    );
+    gate.add_permits(2000);
+    assert_eq!(rig.wait_until_done(direct).await.counts.accepted, 1);
+    assert_eq!(rig.wait_until_done(broadcast).await.counts.accepted, 1001);
+    rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_direct_message_passes_batches_that_nobody_has_claimed() {
+    let mut rig = Rig::start(|_, _| answer(201), None).await;
+    rig.push_service.answer_after(Duration::from_millis(500));
+    rig.subscribe_many(100, PushService::Fcm).await;
+    let (person, resource) = rig.subscribe(PushService::Fcm).await;
+    // More batches than may be open at once.
+    let mut broadcasts = Vec::new();
+    for _ in 0..12 {
+        broadcasts.push(rig.broadcast().await);
+    }
+    rig.wait_until(|| rig.push_service.all_posts() >= 64).await;
+    let before = rig.push_service.posts(&resource).len();
+    let sent_at = rig.push_service.history().last().unwrap().at;
+    rig.send(rig.direct(vec![person])).await;
+    rig.wait_until(|| rig.push_service.posts(&resource).len() > before)
+        .await;
+    let posts = rig.push_service.posts(&resource);
+    let waited = posts[before].since(sent_at);
+    assert!(waited <= Duration::from_millis(100), "{waited:?}");
+    for broadcast in broadcasts {
+        assert_eq!(rig.wait_until_done(broadcast).await.counts.accepted, 101);
+    }
+    rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_application_does_not_wait_behind_a_big_ones_broadcasts() {
+    let mut rig = Rig::start(|_, _| answer(201), None).await;
+    rig.push_service.answer_after(Duration::from_millis(100));
+    rig.subscribe_many(20, PushService::Fcm).await;
+    let key = rig.add_other_application().await;
+    let app = other_application();
+    let mut theirs: Vec<PushResource> = Vec::new();
+    for _ in 0..20 {
+        let subscription = rig.entities.subscription_at(PushService::Fcm);
+        theirs.push(rig.register(subscription, app, key).await.1);
+    }
+    for _ in 0..40 {
+        rig.broadcast().await;
+    }
+    rig.wait_until(|| rig.push_service.all_posts() >= 64).await;
+    let second = rig
+        .send(NewMessage {
+            application: app,
+            ..rig.message(Audience::All)
+        })
+        .await;
+    assert_eq!(rig.wait_until_done(second).await.counts.accepted, 20);
+    let posts = rig.push_service.all_posts();
+    assert!(posts < 500, "of the first one's 800, and 20: {posts}");
+    for resource in theirs {
+        assert_eq!(rig.push_service.posts(&resource).len(), 1);
+    }
+    rig.shutdown().await;
+}
