@@ -4,6 +4,7 @@ mod batch_worker;
 mod clock_watch;
 mod deliveries;
 mod dispatcher;
+mod encrypting;
 mod keyring;
 mod pass_report;
 mod planner;
@@ -14,7 +15,7 @@ mod sender;
 mod shares;
 
 use std::fmt;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ use url::Url;
 
 use crate::engine::batch_worker::BatchWorker;
 use crate::engine::dispatcher::Dispatcher;
+use crate::engine::encrypting::Encrypting;
 use crate::engine::keyring::Keyring;
 use crate::engine::planner::Planner;
 use crate::engine::record_health::RecordHealth;
@@ -199,6 +201,7 @@ fn dispatcher(
         clock: parts.clock,
         randomness: Arc::clone(&parts.randomness),
         macs: parts.macs,
+        encrypting: Encrypting::new(runtime_threads()),
         keyring: Keyring::new(parts.store, parts.contact),
         applications: parts.applications,
         public_url: parts.public_url,
@@ -221,6 +224,11 @@ fn dispatcher(
         rests: Rests::default(),
         worker_ended: Arc::default(),
     }
+}
+
+fn runtime_threads() -> NonZeroUsize {
+    let threads = tokio::runtime::Handle::current().metrics().num_workers();
+    NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN)
 }
 
 impl fmt::Debug for Engine {

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::engine::Policy;
+use crate::engine::encrypting::Encrypting;
 use crate::engine::keyring::{Keyring, KeyringError};
 use crate::manners::{Visit, VisitEnd, Visitor};
 use crate::transport::{Transport, TransportError};
@@ -35,6 +36,7 @@ pub(super) struct Sender {
     pub(super) randomness: Arc<dyn Randomness>,
     pub(super) macs: Arc<Macs>,
     pub(super) keyring: Keyring,
+    pub(super) encrypting: Encrypting,
     pub(super) applications: Applications,
     pub(super) public_url: Url,
     pub(super) policy: Policy,
@@ -170,10 +172,12 @@ impl Sender {
             Err(TransportError::Closed) => return Err(NotSent::Stopping),
             Err(error) => return Ok(Posted::NoConnection(error)),
         };
+        let encrypting = self.encrypting.turn(batch.lane).await;
         // Waiting may have taken long.
         let ttl = remaining_ttl(batch.due_at, &message.options, self.clock.now());
         let ttl = ttl.ok_or(NotSent::Expired)?;
         let request = self.request(batch, message, target, ttl.as_secs()).await?;
+        drop(encrypting);
         let begun = Instant::now();
         Ok(match turn.post(request).await {
             Ok(response) => Posted::Answered {
