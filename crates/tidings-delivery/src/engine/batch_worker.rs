@@ -247,7 +247,8 @@ impl BatchWorker {
             Ok(target) => target,
             Err(kind) => {
                 let outcome = outcome_without_attempt(&member, kind);
-                pass.deliveries.recorder.add(outcome).await?;
+                pass.deliveries.recorder.add(outcome);
+                pass.deliveries.recorder.flush_if_many().await?;
                 return Ok(Turn::Begun);
             }
         };

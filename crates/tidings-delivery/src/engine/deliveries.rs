@@ -52,22 +52,27 @@ impl Deliveries {
         }
     }
 
-    /// Takes all that have ended, without waiting for any.
+    /// Takes all that have ended, without waiting for any, and records if there are enough.
     pub(super) async fn take_ended(&mut self) -> Result<(), PassError> {
         while let Some(ended) = self.under_way.try_join_next() {
-            self.take(Some(ended)).await?;
+            self.add(ended)?;
         }
-        Ok(())
+        Ok(self.recorder.flush_if_many().await?)
     }
 
     pub(super) async fn take(&mut self, ended: Option<Ended>) -> Result<(), PassError> {
         match ended {
             Some(ended) => {
-                if let Some(outcome) = ended?? {
-                    self.recorder.add(outcome).await?;
-                }
+                self.add(ended)?;
+                self.take_ended().await
             }
-            None => self.recorder.flush().await?,
+            None => Ok(self.recorder.flush().await?),
+        }
+    }
+
+    fn add(&mut self, ended: Ended) -> Result<(), PassError> {
+        if let Some(outcome) = ended?? {
+            self.recorder.add(outcome);
         }
         Ok(())
     }
@@ -84,9 +89,11 @@ impl Deliveries {
                 () = &mut limit => break,
             };
             match ended {
-                Some(Ok(Err(error))) => failed = Err(error.into()),
-                Some(Err(error)) => failed = Err(error.into()),
-                Some(Ok(Ok(_))) | None => self.take(ended).await?,
+                Some(ended) => {
+                    failed = self.add(ended).and(failed);
+                    self.recorder.flush_if_many().await?;
+                }
+                None => self.recorder.flush().await?,
             }
         }
         self.recorder.flush().await?;

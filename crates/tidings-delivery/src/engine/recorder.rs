@@ -1,6 +1,7 @@
 //! Collects the outcomes of a pass and records them in bulk, under the lease.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tidings_core::batch::{Batch, Lease};
@@ -22,8 +23,17 @@ pub(super) struct Recording {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) health: RecordHealth,
     pub(super) metrics: Arc<Metrics>,
-    /// Outcomes are recorded when there are so many.
+    /// Outcomes are recorded when there are so many, those of all passes together: so many are
+    /// forgotten when the process is killed, and those messages are sent again.
     pub(super) most: usize,
+    /// How many there are.
+    pub(super) unrecorded: Arc<AtomicUsize>,
+}
+
+impl Recording {
+    fn forget(&self, outcomes: usize) {
+        self.unrecorded.fetch_sub(outcomes, Ordering::Relaxed);
+    }
 }
 
 pub(super) struct Recorder {
@@ -43,11 +53,16 @@ impl Recorder {
         }
     }
 
-    /// Takes an outcome, and records when there are enough.
-    pub(super) async fn add(&mut self, outcome: Outcome) -> Result<(), StoreError> {
+    /// Takes an outcome.
+    pub(super) fn add(&mut self, outcome: Outcome) {
         self.report.note(&outcome);
         self.waiting.push(outcome);
-        if self.waiting.len() < self.shared.most {
+        self.shared.unrecorded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Records what waits if there is enough.
+    pub(super) async fn flush_if_many(&mut self) -> Result<(), StoreError> {
+        if self.shared.unrecorded.load(Ordering::Relaxed) < self.shared.most {
             Ok(())
         } else {
             self.flush().await
@@ -63,7 +78,9 @@ impl Recorder {
         let outcomes = std::mem::take(&mut self.waiting);
         let Recording { store, clock, .. } = &self.shared;
         let record = || store.record(&self.lease, outcomes.clone(), clock.now());
-        let recorded = self.insist(record).await?;
+        let recorded = self.insist(record).await;
+        self.shared.forget(outcomes.len());
+        let recorded = recorded?;
         self.shared.metrics.recorded(&outcomes);
         self.report.suspected(recorded.suspected);
         Ok(())
@@ -96,5 +113,11 @@ impl Recorder {
                 written => return written,
             }
         }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.shared.forget(self.waiting.len());
     }
 }

@@ -109,7 +109,7 @@ impl Default for MannersPolicy {
             other_origin_most: 16,
             other_origin_direct: 4,
             other_patience: Duration::from_secs(1),
-            bulk_batches: 8,
+            bulk_batches: 4,
             direct_batches: 64,
         }
     }

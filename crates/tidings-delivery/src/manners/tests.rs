@@ -254,7 +254,7 @@ fn an_origin_in_outage_gets_single_probes() {
     world.pass(Duration::from_secs(1));
     let unwell = Answer::Unwell { retry_after: None };
     world.send(&fcm(), &answered(&unwell));
-    assert_eq!(claim(&world), Ok(8), "any answer will do");
+    assert_eq!(claim(&world), Ok(4), "any answer will do");
     assert_eq!(world.fill(&fcm()).len(), 64);
 }
 
@@ -311,7 +311,7 @@ fn a_made_up_host_of_a_known_push_service_closes_nothing() {
     assert!(world.waits(&made_up) > Duration::ZERO);
     assert_eq!(
         world.manners.may_claim(&group, Lane::Bulk, world.now),
-        Ok(8)
+        Ok(4)
     );
     let real = Who {
         origin: "https://db5p.notify.windows.com".to_owned(),
@@ -326,7 +326,7 @@ fn a_made_up_host_of_a_known_push_service_closes_nothing() {
     }
     assert_eq!(
         world.manners.may_claim(&group, Lane::Bulk, world.now),
-        Ok(8)
+        Ok(4)
     );
 }
 
@@ -380,7 +380,7 @@ fn what_strangers_push_services_say_is_between_them_and_their_subscriptions() {
     let group = bad.group;
     assert_eq!(
         world.manners.may_claim(&group, Lane::Bulk, world.now),
-        Ok(8)
+        Ok(4)
     );
 }
 

@@ -87,7 +87,10 @@ async fn no_more_than_256_outcomes_wait_to_be_recorded() {
     let message = rig.broadcast().await;
     assert_eq!(rig.wait_until_done(message).await.counts.accepted, 600);
     let sizes: Vec<_> = rig.commanded.recorded().iter().map(|it| it.1).collect();
-    assert_eq!(sizes, [256, 256, 88], "all at one instant");
+    assert!(sizes.iter().all(|size| *size <= 256), "{sizes:?}");
+    // All at one instant, so it was not time that had them recorded.
+    assert!(sizes.len() >= 3, "{sizes:?}");
+    assert_eq!(sizes.iter().sum::<usize>(), 600);
     rig.shutdown().await;
 }
 
