@@ -113,7 +113,7 @@ pub use subscription::{
     AuthSecret, AuthSecretError, Subscription, SubscriptionError, UserAgentPublicKey,
 };
 pub use user_agent_keys::UserAgentKeys;
-pub use vapid::cache::TokenCache;
+pub use vapid::cache::{Authorized, TokenCache};
 pub use vapid::contact::{Contact, ContactError};
 pub use vapid::key::VapidKey;
 pub use vapid::key_file::KeyFileError;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
 
-use crate::{Contact, PushResource, VapidError, VapidKey, VapidPublicKey, VapidToken};
+use crate::{Contact, PushResource, VapidError, VapidKey, VapidPublicKey, VapidToken, verify};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -52,8 +52,7 @@ impl TokenCache {
         resource: &PushResource,
         now: SystemTime,
     ) -> Result<HeaderValue, VapidError> {
-        self.token(key, resource, now)
-            .map(|token| token.authorization())
+        self.look_up(key, resource, now, |token, _| token.authorization())
     }
 
     /// The token behind [`authorization`](Self::authorization). Cloning it is cheap.
@@ -65,25 +64,60 @@ impl TokenCache {
         resource: &PushResource,
         now: SystemTime,
     ) -> Result<VapidToken, VapidError> {
-        // Held while signing, so that many senders that start at once sign one token, not many.
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = tokens.get(key.public_key(), resource.origin())
-            && !entry.is_due(now)
+        self.look_up(key, resource, now, |token, _| token.clone())
+    }
+
+    /// The same as [`authorization`](Self::authorization), and the token, if it was signed just
+    /// now: then it may be kept for [`restore`](Self::restore).
+    pub fn authorize(
+        &self,
+        key: &VapidKey,
+        resource: &PushResource,
+        now: SystemTime,
+    ) -> Result<Authorized, VapidError> {
+        self.look_up(key, resource, now, |token, is_new| Authorized {
+            authorization: token.authorization(),
+            signed: is_new.then(|| token.clone()),
+        })
+    }
+
+    /// Takes a token that a cache of an earlier run signed, so that it is used to its end, and is
+    /// renewed after a refusal as seldom as if there had been no restart.
+    ///
+    /// `false`, and nothing is taken, if it is not good for this key and this push service, was
+    /// signed for another contact, or is older than what the cache has.
+    pub fn restore(
+        &self,
+        public_key: &VapidPublicKey,
+        origin: &str,
+        token: VapidToken,
+        signed_at: SystemTime,
+        now: SystemTime,
+    ) -> bool {
+        let Ok(verified) = verify::authorization(&token.authorization(), origin, now) else {
+            return false;
+        };
+        let contact = self.contact.as_ref().map(Contact::as_str);
+        if verified.public_key != *public_key
+            || verified.expires_at != token.expires_at()
+            || verified.subject.as_deref() != contact
         {
-            return Ok(entry.token.clone());
+            return false;
         }
-        let expires_at = now.checked_add(LIFETIME).ok_or(VapidError::Expiry)?;
-        let token = key.sign(resource.origin(), self.contact.as_ref(), expires_at)?;
-        tokens.insert(
-            key.public_key(),
-            resource.origin(),
-            Entry {
-                token: token.clone(),
-                signed_at: now,
-                refused: false,
-            },
-        );
-        Ok(token)
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        if tokens
+            .get(public_key, origin)
+            .is_some_and(|known| known.signed_at >= signed_at)
+        {
+            return false;
+        }
+        let entry = Entry {
+            token,
+            signed_at,
+            refused: false,
+        };
+        tokens.insert(public_key, origin, entry);
+        true
     }
 
     /// Notes that a push service refused the token, so that the next one is new: at most once an
@@ -94,12 +128,49 @@ impl TokenCache {
             entry.refused = true;
         }
     }
+
+    /// Gives `take` the token, and whether it was signed just now. Only what is taken is copied:
+    /// this runs for every request.
+    fn look_up<T>(
+        &self,
+        key: &VapidKey,
+        resource: &PushResource,
+        now: SystemTime,
+        take: impl FnOnce(&VapidToken, bool) -> T,
+    ) -> Result<T, VapidError> {
+        // Held while signing, so that many senders that start at once sign one token, not many.
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = tokens.get(key.public_key(), resource.origin())
+            && !entry.is_due(now)
+        {
+            return Ok(take(&entry.token, false));
+        }
+        let expires_at = now.checked_add(LIFETIME).ok_or(VapidError::Expiry)?;
+        let token = key.sign(resource.origin(), self.contact.as_ref(), expires_at)?;
+        let taken = take(&token, true);
+        let entry = Entry {
+            token,
+            signed_at: now,
+            refused: false,
+        };
+        tokens.insert(key.public_key(), resource.origin(), entry);
+        Ok(taken)
+    }
 }
 
 impl fmt::Debug for TokenCache {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("TokenCache")
     }
+}
+
+/// What [`TokenCache::authorize`] gives.
+#[derive(Clone, Debug)]
+pub struct Authorized {
+    /// The `Authorization` header, marked as sensitive.
+    pub authorization: HeaderValue,
+    /// The token, if it was signed for this request.
+    pub signed: Option<VapidToken>,
 }
 
 struct Entry {

@@ -6,10 +6,12 @@ use http::HeaderValue;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::{Contact, VapidKey, base64url};
+use crate::{Contact, VapidKey, VapidPublicKey, base64url};
 
 /// `{"typ":"JWT","alg":"ES256"}` in base64url: the header of every token (RFC 8292 §2).
 const HEADER: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJFUzI1NiJ9";
+
+const LEGACY_SCHEME: &str = "WebPush ";
 
 /// A signed VAPID token.
 ///
@@ -23,6 +25,27 @@ pub struct VapidToken {
 }
 
 impl VapidToken {
+    /// The token's text, a JWT, to be kept where secrets are.
+    pub fn expose(&self) -> &str {
+        let header = self.legacy_authorization.to_str().unwrap_or_default();
+        header.strip_prefix(LEGACY_SCHEME).unwrap_or_default()
+    }
+
+    /// The token with the text that [`expose`](Self::expose) gave. The text is not checked:
+    /// [`TokenCache::restore`](crate::TokenCache::restore) does that.
+    pub fn from_exposed(jwt: &str, key: &VapidPublicKey, expires_at: SystemTime) -> Option<Self> {
+        Self::new(jwt, key, expires_at).ok()
+    }
+
+    fn new(jwt: &str, key: &VapidPublicKey, expires_at: SystemTime) -> Result<Self, VapidError> {
+        let public_key = key.to_base64url();
+        Ok(Self {
+            authorization: sensitive(format!("vapid t={jwt}, k={public_key}"))?,
+            legacy_authorization: sensitive(format!("{LEGACY_SCHEME}{jwt}"))?,
+            expires_at,
+        })
+    }
+
     /// When the token expires, to the second.
     ///
     /// Spec: RFC 8292 §2.
@@ -91,12 +114,8 @@ pub(crate) fn sign(
     jwt.push('.');
     base64url::encode_into(signature.as_ref(), &mut jwt);
 
-    let public_key = key.public_key().to_base64url();
-    Ok(VapidToken {
-        authorization: sensitive(format!("vapid t={jwt}, k={public_key}"))?,
-        legacy_authorization: sensitive(format!("WebPush {jwt}"))?,
-        expires_at: UNIX_EPOCH + Duration::from_secs(exp),
-    })
+    let expires_at = UNIX_EPOCH + Duration::from_secs(exp);
+    VapidToken::new(&jwt, key.public_key(), expires_at)
 }
 
 fn sensitive(text: String) -> Result<HeaderValue, VapidError> {
