@@ -21,7 +21,9 @@ pub use crate::store::imports::{
 pub use crate::store::messages::{
     Accepted, AudienceMember, IdempotencyKey, MessageStore, PlannedStep, ReceiptStore,
 };
-pub use crate::store::setup::{NewVapidKey, SetupStore, Sweep, Swept, VapidKeyStore};
+pub use crate::store::setup::{
+    KeptToken, MOST_KEPT_TOKENS, NewVapidKey, SetupStore, Sweep, Swept, VapidKeyStore,
+};
 pub use crate::store::subscriptions::{
     Changed, NewSubscription, Registration, SubscriptionChange, SubscriptionFilter,
     SubscriptionStore,

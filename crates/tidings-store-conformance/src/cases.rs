@@ -23,3 +23,4 @@ pub(crate) mod setup;
 pub(crate) mod subscriptions;
 pub(crate) mod user_cap;
 pub(crate) mod vapid_keys;
+pub(crate) mod vapid_tokens;

@@ -38,6 +38,14 @@ macro_rules! with_every_case {
                 concurrent_activations_leave_one_active_key
                 active_subscriptions_are_counted_by_key
             }
+            vapid_tokens {
+                a_kept_token_is_found_after_a_restart
+                the_latest_token_of_an_origin_is_kept
+                an_expired_token_is_not_found_and_is_forgotten
+                a_retired_key_has_no_tokens
+                tokens_belong_to_their_key_and_application
+                the_oldest_tokens_make_room
+            }
             api_tokens {
                 a_token_is_kept_as_it_was_given
                 a_token_is_found_by_its_hash_only

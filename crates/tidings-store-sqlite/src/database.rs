@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0004_claim_by_application.sql"),
     include_str!("../migrations/0005_suspend_tombstones.sql"),
     include_str!("../migrations/0006_fold_done_messages.sql"),
+    include_str!("../migrations/0007_keep_vapid_tokens.sql"),
 ];
 
 /// Why the database could not be opened.

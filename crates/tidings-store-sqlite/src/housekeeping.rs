@@ -25,6 +25,7 @@ pub(crate) fn sweep(connection: &Connection, sweep: Sweep) -> Result<Swept, Stor
         idempotency_keys: idempotency_keys(connection, sweep)?,
         confirmed: suspects(connection, sweep)?,
         answers: answers(connection, sweep)?,
+        vapid_tokens: vapid_tokens(connection, sweep)?,
     })
 }
 
@@ -80,6 +81,14 @@ fn answers(connection: &Connection, sweep: Sweep) -> Result<u64, StoreError> {
         )";
     let before = sweep.answers_before.as_millis();
     execute(connection, sql, (before, SWEPT_AT_ONCE))
+}
+
+fn vapid_tokens(connection: &Connection, sweep: Sweep) -> Result<u64, StoreError> {
+    // Index: vapid_tokens_by_end. There are not many.
+    let sql = "-- sweep
+        DELETE FROM vapid_tokens
+        WHERE expires_at <= ?1";
+    execute(connection, sql, [sweep.now.as_millis()])
 }
 
 /// How many rows it changed.

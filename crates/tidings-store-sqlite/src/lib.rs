@@ -21,6 +21,7 @@ mod sealed_columns;
 mod setup;
 mod subscriptions;
 mod vapid_keys;
+mod vapid_tokens;
 mod writer;
 
 use std::fmt;

@@ -25,6 +25,22 @@ pub(crate) const PRIVATE_KEYS: SealedColumn = SealedColumn {
     name_of: |row| named(row, |id| VapidKeyId::from_bytes(id).to_string()),
 };
 
+/// VAPID tokens.
+pub(crate) const TOKENS: SealedColumn = SealedColumn {
+    table: "vapid_tokens",
+    column: "token",
+    row: "bound_to",
+    cursor: "id",
+    start: Value::Integer(i64::MIN),
+    name_of: |row| match row.split_at_checked(16) {
+        Some((key, origin)) => {
+            let key = named(key, |id| VapidKeyId::from_bytes(id).to_string());
+            format!("{key} for {}", String::from_utf8_lossy(origin))
+        }
+        None => named(row, |id| VapidKeyId::from_bytes(id).to_string()),
+    },
+};
+
 /// Endpoint, `p256dh` and `auth` of subscriptions.
 pub(crate) const CAPABILITIES: SealedColumn = SealedColumn {
     table: "subscriptions",
@@ -48,7 +64,7 @@ pub(crate) const CONTENTS: SealedColumn = SealedColumn {
 
 /// All of them. The secrets come last: a server needs them to start, so one that was given only the
 /// new key while some values still need the old one does not start, and so does not fail later.
-pub(crate) const ALL: [SealedColumn; 4] = [PRIVATE_KEYS, CONTENTS, CAPABILITIES, SECRETS];
+pub(crate) const ALL: [SealedColumn; 5] = [PRIVATE_KEYS, TOKENS, CONTENTS, CAPABILITIES, SECRETS];
 
 /// A column of sealed values.
 pub(crate) struct SealedColumn {

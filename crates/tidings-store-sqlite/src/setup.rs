@@ -49,6 +49,7 @@ impl SetupStore for SqliteStore {
             swept.suspected += step.suspected;
             swept.confirmed += step.confirmed;
             swept.answers += step.answers;
+            swept.vapid_tokens += step.vapid_tokens;
             swept.folded += step.folded;
             swept.receipts += step.receipts;
             swept.messages += step.messages;

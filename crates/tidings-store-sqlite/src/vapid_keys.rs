@@ -8,14 +8,14 @@ use tidings_core::application::ApplicationId;
 use tidings_core::clock::Timestamp;
 use tidings_core::id::VapidKeyId;
 use tidings_core::sealing::Sealer;
-use tidings_core::store::{NewVapidKey, StoreError, VapidKeyStore};
+use tidings_core::store::{KeptToken, NewVapidKey, StoreError, VapidKeyStore};
 use tidings_core::vapid_key::{VapidKeyRecord, VapidKeyState};
 use tidings_webpush::{VapidKey, VapidPublicKey};
 
 use crate::database::refused;
 use crate::sealed_columns::PRIVATE_KEYS;
 use crate::writer::Queue;
-use crate::{Seals, SqliteStore};
+use crate::{Seals, SqliteStore, vapid_tokens};
 
 #[async_trait]
 impl VapidKeyStore for SqliteStore {
@@ -57,6 +57,23 @@ impl VapidKeyStore for SqliteStore {
             find(connection, app, id)
         })
         .await
+    }
+
+    async fn keep_vapid_tokens(&self, tokens: Vec<KeptToken>) -> Result<(), StoreError> {
+        self.write(Queue::Bulk, move |connection, seals| {
+            vapid_tokens::keep(connection, seals, &tokens)
+        })
+        .await
+    }
+
+    async fn vapid_tokens(
+        &self,
+        app: ApplicationId,
+        key: VapidKeyId,
+        now: Timestamp,
+    ) -> Result<Vec<KeptToken>, StoreError> {
+        self.read(move |connection, seals| vapid_tokens::kept(connection, seals, app, key, now))
+            .await
     }
 }
 
@@ -143,6 +160,9 @@ fn set_state(
     connection
         .execute(sql, (app.as_i64(), id.as_bytes(), state.as_str()))
         .map_err(refused)?;
+    if state == VapidKeyState::Retired {
+        vapid_tokens::forget(connection, app, id)?;
+    }
     Ok(())
 }
 

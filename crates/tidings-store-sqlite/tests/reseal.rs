@@ -9,16 +9,17 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
 use tidings_core::application::ApplicationId;
-use tidings_core::id::{MessageId, SubscriptionId};
+use tidings_core::id::{MessageId, SubscriptionId, VapidKeyId};
 use tidings_core::mac::MacSecrets;
 use tidings_core::message::Audience;
 use tidings_core::sealing::{Sealer, SealingError, SealingKey, SealingKeyId};
 use tidings_core::store::{
-    MessageStore as _, SetupStore as _, SubscriptionStore as _, VapidKeyStore as _,
+    KeptToken, MessageStore as _, SetupStore as _, SubscriptionStore as _, VapidKeyStore as _,
 };
 use tidings_core::subscription::SubscriptionState;
 use tidings_core::vapid_key::VapidKeyState;
@@ -27,20 +28,21 @@ use tidings_store_sqlite::{
     read_vapid_keys,
 };
 use tidings_testkit::{Entities, FixedClock};
-use tidings_webpush::SystemRandomness;
+use tidings_webpush::{SystemRandomness, VapidKey};
 
 /// More than two steps, and not a whole number of them.
 const SUBSCRIPTIONS: usize = 600;
 const MESSAGES: usize = 300;
 
-/// Sealed values of [`World`]: two VAPID keys and three secrets besides.
-const VALUES: u64 = (SUBSCRIPTIONS + MESSAGES + 2 + 3) as u64;
+/// Sealed values of [`World`]: two VAPID keys, a token and three secrets besides.
+const VALUES: u64 = (SUBSCRIPTIONS + MESSAGES + 2 + 1 + 3) as u64;
 
 /// A closed database in which something of everything is sealed with `old`.
 struct World {
     directory: TempDir,
     old: SealingKey,
     new: SealingKey,
+    vapid_key: VapidKeyId,
     subscriptions: Vec<SubscriptionId>,
     messages: Vec<MessageId>,
     /// What readers got with the old key.
@@ -61,10 +63,10 @@ impl World {
             .add_vapid_key(entities.new_vapid_key(VapidKeyState::Live))
             .await
             .unwrap();
-        let vapid_key = store
-            .add_vapid_key(entities.new_vapid_key(VapidKeyState::Active))
-            .await
-            .unwrap();
+        let active = entities.new_vapid_key(VapidKeyState::Active);
+        let vapid_key = store.add_vapid_key(active.clone()).await.unwrap();
+        let token = a_token(&active.key, vapid_key.id);
+        store.keep_vapid_tokens(vec![token]).await.unwrap();
         let mut subscriptions = Vec::new();
         for _ in 0..SUBSCRIPTIONS {
             let new = entities.new_subscription(vapid_key.id);
@@ -82,6 +84,7 @@ impl World {
             directory,
             new: SealingKey::generate(&SystemRandomness),
             old,
+            vapid_key: vapid_key.id,
             subscriptions,
             messages,
             content: Vec::new(),
@@ -121,6 +124,10 @@ impl World {
         for (_, key) in read_vapid_keys(directory, &sealer, app).unwrap() {
             content.push(key.to_raw_base64url().to_string());
         }
+        let tokens = store.vapid_tokens(app, self.vapid_key, FixedClock::START);
+        let tokens = tokens.await.unwrap();
+        assert_eq!(tokens.len(), 1);
+        content.push(tokens[0].token.expose().to_owned());
         let made = MacSecrets::generate(&SystemRandomness);
         let secrets = store.mac_secrets(made).await.unwrap();
         content.push(format!(
@@ -128,6 +135,20 @@ impl World {
             secrets.endpoint, secrets.subscription_token, secrets.receipt_proof
         ));
         content
+    }
+}
+
+fn a_token(key: &VapidKey, id: VapidKeyId) -> KeptToken {
+    let origin = "https://push.example.net".to_owned();
+    let expires_at = FixedClock::START.plus(Duration::from_hours(12));
+    KeptToken {
+        application: ApplicationId::DEFAULT,
+        key: id,
+        token: key
+            .sign(&origin, None, expires_at.to_system_time())
+            .unwrap(),
+        origin,
+        signed_at: FixedClock::START,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tidings_webpush::VapidKey;
+use tidings_webpush::{VapidKey, VapidToken};
 
 use crate::application::{ApplicationId, ApplicationName};
 use crate::clock::Timestamp;
@@ -89,6 +89,8 @@ pub struct Swept {
     pub confirmed: u64,
     /// Counts of answers.
     pub answers: u64,
+    /// VAPID tokens that had expired.
+    pub vapid_tokens: u64,
     /// Batches that were folded into the counts of their messages, and deliveries of theirs.
     pub folded: u64,
     /// Messages.
@@ -111,6 +113,24 @@ pub struct NewVapidKey {
     /// When it was made or imported.
     pub created_at: Timestamp,
 }
+
+/// A VAPID token, to be used over a restart: push services may check each only once.
+#[derive(Clone, Debug)]
+pub struct KeptToken {
+    /// Whose key signed it.
+    pub application: ApplicationId,
+    /// The key that signed it.
+    pub key: VapidKeyId,
+    /// The push service that it is for.
+    pub origin: String,
+    /// The token. A secret.
+    pub token: VapidToken,
+    /// When it was signed.
+    pub signed_at: Timestamp,
+}
+
+/// How many tokens are kept, of all keys together. Strangers choose the origins.
+pub const MOST_KEPT_TOKENS: u32 = 1000;
 
 /// VAPID keys.
 #[async_trait]
@@ -135,7 +155,21 @@ pub trait VapidKeyStore: Send + Sync {
         id: VapidKeyId,
     ) -> Result<Option<VapidKey>, StoreError>;
 
-    /// Changes a key's state. Making one active makes the one that was active live.
+    /// Keeps tokens, each in place of the one of the same key for the same origin. Those of keys
+    /// that are not in use are left out. The oldest go where there are more than
+    /// [`MOST_KEPT_TOKENS`].
+    async fn keep_vapid_tokens(&self, tokens: Vec<KeptToken>) -> Result<(), StoreError>;
+
+    /// The tokens that are kept of a key and have not expired. One that cannot be read is left out.
+    async fn vapid_tokens(
+        &self,
+        app: ApplicationId,
+        key: VapidKeyId,
+        now: Timestamp,
+    ) -> Result<Vec<KeptToken>, StoreError>;
+
+    /// Changes a key's state. Making one active makes the one that was active live; a key that is
+    /// retired loses its tokens.
     async fn set_vapid_key_state(
         &self,
         app: ApplicationId,

@@ -11,7 +11,7 @@ use tidings_core::delivery::Outcome;
 use tidings_core::id::{MessageId, VapidKeyId};
 use tidings_core::message::{MessageRecord, MessageToSend, NewMessage, Plan};
 use tidings_core::store::{
-    Accepted, AudienceMember, BatchStore, Claim, DueGroup, IdempotencyKey, LoadedMember,
+    Accepted, AudienceMember, BatchStore, Claim, DueGroup, IdempotencyKey, KeptToken, LoadedMember,
     MessageStore, NewVapidKey, Page, PageRequest, PassEnd, PlannedStep, Recorded, Store,
     StoreError, SuspectedWave, VapidKeyStore,
 };
@@ -199,6 +199,8 @@ delegate! { VapidKeyStore {
     vapid_keys(app: ApplicationId) -> Vec<VapidKeyRecord>;
     subscriptions_by_vapid_key(app: ApplicationId) -> HashMap<VapidKeyId, u64>;
     vapid_key_pair(app: ApplicationId, id: VapidKeyId) -> Option<VapidKey>;
+    keep_vapid_tokens(tokens: Vec<KeptToken>) -> ();
+    vapid_tokens(app: ApplicationId, key: VapidKeyId, now: Timestamp) -> Vec<KeptToken>;
     set_vapid_key_state(
         app: ApplicationId,
         id: VapidKeyId,
