@@ -13,6 +13,7 @@ mod recorder;
 mod rests;
 mod sender;
 mod shares;
+mod token_keeper;
 
 use std::fmt;
 use std::num::{NonZeroU16, NonZeroUsize};
@@ -204,7 +205,7 @@ fn dispatcher(
         randomness: Arc::clone(&parts.randomness),
         macs: parts.macs,
         encrypting: Encrypting::new(runtime_threads()),
-        keyring: Keyring::new(parts.store, parts.contact),
+        keyring: Keyring::new(parts.store, parts.contact, &tasks),
         applications: parts.applications,
         public_url: parts.public_url,
         policy,

@@ -8,15 +8,19 @@ use http::HeaderValue;
 use tidings_core::application::ApplicationId;
 use tidings_core::clock::Timestamp;
 use tidings_core::id::VapidKeyId;
-use tidings_core::store::{SendingStore, StoreError};
+use tidings_core::store::{KeptToken, SendingStore, StoreError};
 use tidings_core::vapid_key::VapidKeyState;
 use tidings_webpush::{Contact, PushResource, TokenCache, VapidError, VapidKey};
+use tokio_util::task::TaskTracker;
+
+use crate::engine::token_keeper::TokenKeeper;
 
 /// A loaded key is used for so long before it is looked at again: it may have been retired.
 const LOADED_FOR: Duration = Duration::from_secs(5);
 
 pub(super) struct Keyring {
     store: Arc<dyn SendingStore>,
+    keeper: TokenKeeper,
     loaded: Mutex<HashMap<VapidKeyId, (Instant, VapidKey)>>,
     loading: tokio::sync::Mutex<()>,
     tokens: TokenCache,
@@ -34,8 +38,14 @@ pub(super) enum KeyringError {
 }
 
 impl Keyring {
-    pub(super) fn new(store: Arc<dyn SendingStore>, contact: Option<Contact>) -> Self {
+    /// One of `tasks` keeps the tokens that are signed.
+    pub(super) fn new(
+        store: Arc<dyn SendingStore>,
+        contact: Option<Contact>,
+        tasks: &TaskTracker,
+    ) -> Self {
         Self {
+            keeper: TokenKeeper::start(Arc::clone(&store), tasks),
             store,
             loaded: Mutex::default(),
             loading: tokio::sync::Mutex::default(),
@@ -51,10 +61,37 @@ impl Keyring {
         resource: &PushResource,
         now: Timestamp,
     ) -> Result<HeaderValue, KeyringError> {
-        let key = self.key(app, key).await?;
-        Ok(self
+        let pair = self.key(app, key, now).await?;
+        let given = self
             .tokens
-            .authorization(&key, resource, now.to_system_time())?)
+            .authorize(&pair, resource, now.to_system_time())?;
+        if let Some(token) = given.signed {
+            self.keeper.keep(KeptToken {
+                application: app,
+                key,
+                origin: resource.origin().to_owned(),
+                token,
+                signed_at: now,
+            });
+        }
+        Ok(given.authorization)
+    }
+
+    /// Takes the tokens that an earlier run signed with this key.
+    async fn restore(&self, app: ApplicationId, id: VapidKeyId, pair: &VapidKey, now: Timestamp) {
+        match self.store.vapid_tokens(app, id, now).await {
+            Ok(kept) => {
+                for kept in kept {
+                    let signed_at = kept.signed_at.to_system_time();
+                    let (origin, now) = (kept.origin, now.to_system_time());
+                    self.tokens
+                        .restore(pair.public_key(), &origin, kept.token, signed_at, now);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "kept VAPID tokens could not be read; others are signed");
+            }
+        }
     }
 
     /// A push service refused a token: the next one is signed anew (at most hourly).
@@ -64,7 +101,12 @@ impl Keyring {
         }
     }
 
-    async fn key(&self, app: ApplicationId, id: VapidKeyId) -> Result<VapidKey, KeyringError> {
+    async fn key(
+        &self,
+        app: ApplicationId,
+        id: VapidKeyId,
+        now: Timestamp,
+    ) -> Result<VapidKey, KeyringError> {
         if let Some(key) = self.loaded_lately(id) {
             return Ok(key);
         }
@@ -79,6 +121,10 @@ impl Keyring {
             .any(|key| key.id == id && key.state != VapidKeyState::Retired);
         let pair = self.store.vapid_key_pair(app, id).await?;
         let key = pair.filter(|_| in_use).ok_or(KeyringError::Retired(id))?;
+        let is_first = !self.lock_loaded().contains_key(&id);
+        if is_first {
+            self.restore(app, id, &key, now).await;
+        }
         self.lock_loaded().insert(id, (Instant::now(), key.clone()));
         Ok(key)
     }

@@ -3,6 +3,7 @@
 mod answers;
 mod clock_jumps;
 mod deadlines;
+mod kept_tokens;
 mod keys_and_tokens;
 mod lanes_and_shares;
 mod manners;
