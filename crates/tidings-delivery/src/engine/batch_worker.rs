@@ -84,7 +84,7 @@ impl BatchWorker {
         };
         let sent = self.send_all(&mut pass).await;
         // Whatever broke the pass off, what was posted must not be posted again.
-        let drained = pass.deliveries.drain(policy.drain).await;
+        let drained = pass.deliveries.drain(&self.stop, policy.drain).await;
         pass.deliveries.recorder.report(&leased.batch);
         sent.and(drained)?;
         let resume_at = self

@@ -6,6 +6,7 @@ use tidings_core::delivery::Outcome;
 use tidings_core::store::StoreError;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use crate::engine::batch_worker::PassError;
 use crate::engine::recorder::Recorder;
@@ -77,10 +78,17 @@ impl Deliveries {
         Ok(())
     }
 
-    /// Waits for the answers that are under way, but not for ever, and records them. What has none
-    /// by then is sent again later.
-    pub(super) async fn drain(&mut self, limit: Duration) -> Result<(), PassError> {
-        let mut limit = std::pin::pin!(tokio::time::sleep(limit));
+    /// Waits for the answers that are under way, and records them. Once the engine stops, no longer
+    /// than `limit`; what has none by then is sent again later.
+    pub(super) async fn drain(
+        &mut self,
+        stop: &CancellationToken,
+        limit: Duration,
+    ) -> Result<(), PassError> {
+        let mut limit = std::pin::pin!(async {
+            stop.cancelled().await;
+            tokio::time::sleep(limit).await;
+        });
         let mut failed = Ok(());
         while !self.under_way.is_empty() {
             let ended = tokio::select! {

@@ -143,9 +143,11 @@ impl Dispatcher {
     ) -> Result<(), StoreError> {
         loop {
             let room = most.saturating_sub(self.shares.open(group, lane));
+            if room == 0 {
+                return Ok(());
+            }
             let share = room.div_ceil(applications.len().max(1));
-            let next = self.shares.next(group, lane, &applications);
-            let Some(application) = next.filter(|_| room > 0) else {
+            let Some(application) = self.shares.next(group, lane, &applications) else {
                 return Ok(());
             };
             let claimed = self.claim(group, lane, application, share).await?;

@@ -1,9 +1,12 @@
 //! A push service that cannot be reached, and one that hangs, hold up nobody else.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidings_core::alert::AlertKind;
 use tidings_core::clock::Timestamp;
+use tidings_delivery::transport::TransportError;
 use tidings_webpush::PushService;
 
 use crate::rig::{Rig, answer};
@@ -97,5 +100,37 @@ async fn a_hanging_origin_does_not_hold_up_others_in_its_batch() {
     rig.push_service.unhang(&hanging);
     assert_eq!(rig.wait_until_done(message).await.counts.accepted, 360);
     assert_eq!(rig.push_service.all_posts(), 360, "each once");
+    rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_service_that_answers_nobody_is_probed_and_each_probe_counts() {
+    let is_back = Arc::new(AtomicBool::new(false));
+    let answers = Arc::clone(&is_back);
+    let script = move |_: &_, _| {
+        if answers.load(Ordering::SeqCst) {
+            answer(201)
+        } else {
+            Err(TransportError::TimedOut("waiting for the answer"))
+        }
+    };
+    let rig = Rig::start(script, None).await;
+    let mut rig = rig.in_steps_of(Duration::from_millis(500));
+    rig.subscribe_many(30, PushService::Fcm).await;
+    // As long as the transport waits for an answer.
+    rig.push_service.answer_after(Duration::from_secs(30));
+    let message = rig.broadcast().await;
+    rig.pass(Duration::from_mins(20)).await;
+    let posts: Vec<_> = rig.push_service.history().iter().map(|it| it.at).collect();
+    let gaps: Vec<_> = posts
+        .windows(2)
+        .map(|pair| pair[1].since(pair[0]))
+        .collect();
+    let late = &gaps[gaps.len() - 5..];
+    let least = Duration::from_secs(50);
+    assert!(late.iter().all(|gap| *gap >= least), "{gaps:?}");
+    is_back.store(true, Ordering::SeqCst);
+    rig.push_service.answer_after(Duration::ZERO);
+    assert_eq!(rig.wait_until_done(message).await.counts.accepted, 30);
     rig.shutdown().await;
 }
