@@ -116,7 +116,7 @@ pub(crate) struct SandboxArgs {
 
     /// Play this push service as well, over TLS at an address of its own; may be repeated
     ///
-    /// PERSONALITY[@HOST]=ADDRESS, as in `fcm=127.0.0.1:9001` or `plain@push.example=127.0.0.1:0`.
+    /// `PERSONALITY[@HOST]=ADDRESS`, as in `fcm=127.0.0.1:9001` or `plain@push.example=127.0.0.1:0`.
     /// The endpoints have the host of the real push service, so that a server treats it as that
     /// one; what to tell the server is logged, and in `GET /sandbox/services`.
     #[arg(long = "service", value_name = "SERVICE")]
