@@ -170,7 +170,7 @@ impl Guarded {
         connection: &Connection,
         now: Timestamp,
     ) -> Result<u32, StoreError> {
-        // Index: subscriptions_tombstones.
+        // Index: subscriptions_tombstones; the plus keeps SQLite from walking the whole application.
         let sql = "-- record
             UPDATE subscriptions
             SET state = 'suspect', ended_at = NULL, suspected_at = ?3
@@ -178,7 +178,7 @@ impl Guarded {
                 SELECT s.rowid
                 FROM gone_waves w
                 CROSS JOIN subscriptions s
-                    ON s.ended_at >= w.suspend_from AND s.application_id = w.application_id
+                    ON s.ended_at >= w.suspend_from AND +s.application_id = w.application_id
                     AND s.push_service = w.push_service AND s.state = 'gone'
                 WHERE w.application_id = ?1 AND w.push_service = ?2
                 LIMIT ?4
