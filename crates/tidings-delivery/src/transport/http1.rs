@@ -1,14 +1,17 @@
 //! One HTTP/1.1 connection: one request at a time.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::HOST;
 use http::uri::Authority;
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::transport::http2::Change;
@@ -17,13 +20,13 @@ use crate::transport::{Limits, TransportError};
 
 pub(super) struct Http1Connection {
     sender: SendRequest<Full<Bytes>>,
-    body_bytes: usize,
+    limits: Arc<Limits>,
 }
 
 impl Http1Connection {
     pub(super) async fn open<S>(
         stream: S,
-        limits: &Limits,
+        limits: &Arc<Limits>,
         tasks: &TaskTracker,
         (tell, permit): (impl FnOnce(Change) + Send + 'static, Option<Permit>),
     ) -> Result<Self, TransportError>
@@ -48,7 +51,7 @@ impl Http1Connection {
         });
         Ok(Self {
             sender,
-            body_bytes: limits.body_bytes,
+            limits: Arc::clone(limits),
         })
     }
 
@@ -66,23 +69,30 @@ impl Http1Connection {
         &mut self,
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, TransportError> {
+        let limits = Arc::clone(&self.limits);
+        let head = timeout(limits.request, self.ask(request)).await;
+        let head = head.unwrap_or(Err(TransportError::TimedOut("waiting for the answer")));
+        let (head, body) = head?.into_parts();
+        let body = read_some(body, &limits).await;
+        Ok(Response::from_parts(head, body))
+    }
+
+    /// Sends a request, and waits for the head of the answer.
+    async fn ask(&mut self, request: Request<Bytes>) -> Result<Response<Incoming>, TransportError> {
         self.sender
             .ready()
             .await
             .map_err(|_| TransportError::NotProcessed)?;
         let request = in_origin_form(request)?;
         let answer = self.sender.try_send_request(request).await;
-        let answer = answer.map_err(|mut error| {
+        answer.map_err(|mut error| {
             // Given back means never written.
             if error.take_message().is_some() {
                 TransportError::NotProcessed
             } else {
                 TransportError::Broken(error.into_error().to_string())
             }
-        })?;
-        let (head, body) = answer.into_parts();
-        let body = read_some(body, self.body_bytes).await;
-        Ok(Response::from_parts(head, body))
+        })
     }
 }
 
@@ -99,18 +109,24 @@ fn in_origin_form(request: Request<Bytes>) -> Result<Request<Full<Bytes>>, Trans
     Ok(Request::from_parts(head, Full::new(body)))
 }
 
-/// Reads at most `limit` octets. The status has come, so a body that breaks off is no failure.
-async fn read_some(mut body: Incoming, limit: usize) -> Bytes {
-    let mut read = Vec::new();
-    while let Some(Ok(frame)) = body.frame().await {
-        let Some(data) = frame.data_ref() else {
-            continue;
-        };
-        let room = limit.saturating_sub(read.len());
-        read.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
-        if data.len() > room {
-            break;
-        }
+/// Reads a bounded part. The status has come, so a body that stalls or breaks off is no failure.
+async fn read_some(mut body: Incoming, limits: &Limits) -> Bytes {
+    let (mut read, limit) = (Vec::new(), limits.body_bytes);
+    if body.is_end_stream() {
+        return Bytes::new();
     }
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let Some(data) = frame.data_ref() else {
+                continue;
+            };
+            let room = limit.saturating_sub(read.len());
+            read.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
+            if data.len() > room {
+                break;
+            }
+        }
+    };
+    let _ = timeout(limits.body, reading).await;
     read.into()
 }

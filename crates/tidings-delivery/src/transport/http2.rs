@@ -12,6 +12,7 @@ use h2::client::{self, SendRequest};
 use h2::{Reason, RecvStream};
 use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::transport::http2::driver::{Coalescing, drive};
@@ -19,9 +20,9 @@ use crate::transport::strangers::Permit;
 use crate::transport::{Limits, TransportError};
 
 /// Requests on a connection before the push service has said how many it allows.
-const STREAMS_UNTOLD: usize = 10;
+pub(super) const STREAMS_UNTOLD: usize = 10;
 
-/// Stands for that number while nobody has told it.
+/// Stands for the number while nobody has told it.
 const UNTOLD: usize = usize::MAX - 1;
 
 /// What a pool has to know of its connections.
@@ -38,18 +39,18 @@ pub(super) enum Change {
 pub(super) struct Http2Connection {
     sender: SendRequest<Bytes>,
     closed: AtomicBool,
-    /// Requests that may be under way at once.
+    /// Requests that may be under way at once, or [`UNTOLD`].
     streams: AtomicUsize,
     /// How many requests were answered.
     answers: AtomicU64,
-    body_bytes: usize,
+    limits: Arc<Limits>,
 }
 
 impl Http2Connection {
     /// Tells of changes from its own task; what was told before is also kept here.
     pub(super) async fn open<S>(
         stream: S,
-        limits: &Limits,
+        limits: &Arc<Limits>,
         tasks: &TaskTracker,
         (tell, permit): (impl Fn(Change) + Send + Sync + 'static, Option<Permit>),
     ) -> Result<Arc<Self>, TransportError>
@@ -66,9 +67,9 @@ impl Http2Connection {
         let opened = Arc::new(Self {
             sender,
             closed: AtomicBool::new(false),
-            streams: AtomicUsize::new(STREAMS_UNTOLD),
+            streams: AtomicUsize::new(UNTOLD),
             answers: AtomicU64::new(0),
-            body_bytes: limits.body_bytes,
+            limits: Arc::clone(limits),
         });
         let weak = Arc::downgrade(&opened);
         tasks.spawn(async move {
@@ -86,42 +87,46 @@ impl Http2Connection {
         self.answers.load(Ordering::Relaxed)
     }
 
-    /// Requests that may be under way at once, as far as the push service is concerned.
-    pub(super) fn streams(&self) -> usize {
-        self.streams.load(Ordering::Acquire)
+    /// Requests that may be under way at once, as far as the push service is concerned, once it has
+    /// said so.
+    pub(super) fn streams(&self) -> Option<usize> {
+        let streams = self.streams.load(Ordering::Acquire);
+        (streams != UNTOLD).then_some(streams)
     }
 
     pub(super) async fn post(
         &self,
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, TransportError> {
+        let head = timeout(self.limits.request, self.ask(request)).await;
+        let head = head.unwrap_or(Err(TransportError::TimedOut("waiting for the answer")));
+        let (head, body) = head?.into_parts();
+        let body = read_some(body, &self.limits).await;
+        Ok(Response::from_parts(head, body))
+    }
+
+    /// Sends a request, and waits for the head of the answer.
+    async fn ask(&self, request: Request<Bytes>) -> Result<Response<RecvStream>, TransportError> {
         let (parts, body) = request.into_parts();
         let has_body = !body.is_empty();
         let mut sender = self.sender.clone();
         let (response, mut stream) = sender
             .send_request(Request::from_parts(parts, ()), !has_body)
-            .map_err(|error| Self::unsent(&error))?;
+            .map_err(|error| self.unsent(&error))?;
         drop(sender);
         if has_body {
             stream
                 .send_data(body, true)
-                .map_err(|error| Self::unanswered(&error))?;
+                .map_err(|error| self.unanswered(&error))?;
         }
         drop(stream);
-        let (head, body) = response
-            .await
-            .map_err(|error| Self::unanswered(&error))?
-            .into_parts();
+        let answered = response.await.map_err(|error| self.unanswered(&error))?;
         self.answers.fetch_add(1, Ordering::Relaxed);
-        let body = read_some(body, self.body_bytes).await;
-        Ok(Response::from_parts(head, body))
+        Ok(answered)
     }
 
     /// What has changed since this was asked last.
     fn look(&self, context: &mut Context<'_>) -> Option<Change> {
-        if !self.is_open() {
-            return None;
-        }
         // Ready means only that it would take a request.
         if let Poll::Ready(Err(error)) = self.sender.clone().poll_ready(context) {
             self.closed.store(true, Ordering::Release);
@@ -132,17 +137,15 @@ impl Http2Connection {
                 Change::GoingAway
             });
         }
-        let streams = match self.sender.current_max_send_streams() {
-            UNTOLD => STREAMS_UNTOLD,
-            told => told,
-        };
+        let streams = self.sender.current_max_send_streams();
         let before = self.streams.swap(streams, Ordering::AcqRel);
         (before != streams).then_some(Change::Streams(streams))
     }
 
     /// The connection took no request any more: nothing was sent.
-    fn unsent(error: &h2::Error) -> TransportError {
+    fn unsent(&self, error: &h2::Error) -> TransportError {
         if error.is_io() || error.is_go_away() {
+            self.closed.store(true, Ordering::Release);
             TransportError::NotProcessed
         } else {
             broken(error)
@@ -151,9 +154,13 @@ impl Http2Connection {
 
     /// A stream that was refused, or lies above the last one that a GOAWAY names, was not looked at
     /// (RFC 9113 §6.8, §8.7).
-    fn unanswered(error: &h2::Error) -> TransportError {
+    fn unanswered(&self, error: &h2::Error) -> TransportError {
         let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
-        if refused || (error.is_go_away() && error.is_remote()) {
+        let left_behind = error.is_go_away() && error.is_remote();
+        if left_behind {
+            self.closed.store(true, Ordering::Release);
+        }
+        if refused || left_behind {
             TransportError::NotProcessed
         } else {
             broken(error)
@@ -161,18 +168,24 @@ impl Http2Connection {
     }
 }
 
-/// Reads at most `limit` octets. The status has come, so a body that breaks off is no failure.
-async fn read_some(mut body: RecvStream, limit: usize) -> Bytes {
-    let mut read = Vec::new();
-    while let Some(Ok(data)) = body.data().await {
-        // Flow control is ours: without this the push service stops sending.
-        let _ = body.flow_control().release_capacity(data.len());
-        let room = limit.saturating_sub(read.len());
-        read.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
-        if read.len() >= limit {
-            break;
-        }
+/// Reads a bounded part. The status has come, so a body that stalls or breaks off is no failure.
+async fn read_some(mut body: RecvStream, limits: &Limits) -> Bytes {
+    let (mut read, limit) = (Vec::new(), limits.body_bytes);
+    if body.is_end_stream() {
+        return Bytes::new();
     }
+    let reading = async {
+        while let Some(Ok(data)) = body.data().await {
+            // Flow control is ours: without this the push service stops sending.
+            let _ = body.flow_control().release_capacity(data.len());
+            let room = limit.saturating_sub(read.len());
+            read.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
+            if read.len() >= limit {
+                break;
+            }
+        }
+    };
+    let _ = timeout(limits.body, reading).await;
     read.into()
 }
 

@@ -22,8 +22,11 @@ pub struct Limits {
     pub connect: Duration,
     /// How long a request waits until a connection has room for it.
     pub wait: Duration,
-    /// From the first octet of the request to the last of the answer.
+    /// From the first octet of the request to the last of the answer's head. The status decides what
+    /// becomes of a message, so it is not lost with a body that stalls.
     pub request: Duration,
+    /// How long the answer's body is read after that. What has come by then is all there is.
+    pub body: Duration,
     /// A connection that was idle for so long is not used again. It is closed with the next
     /// requests, to whomever they go.
     pub idle: Duration,
@@ -78,6 +81,7 @@ impl Default for Limits {
             connect: Duration::from_secs(10),
             wait: Duration::from_secs(30),
             request: Duration::from_secs(30),
+            body: Duration::from_secs(5),
             idle: Duration::from_mins(5),
             header_bytes: 16 * 1024,
             body_bytes: 4 * 1024,

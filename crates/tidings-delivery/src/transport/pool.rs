@@ -123,29 +123,29 @@ impl Pool {
         self.lock().last_used
     }
 
-    /// Whether it keeps connections open that nobody uses.
-    pub(super) fn is_idle(&self) -> bool {
-        let mut state = self.lock();
-        state.ledger.len() > 0 && state.ledger.is_unused() && !state.waiters.any_at_all()
+    /// Since when it keeps a connection open that carries nothing, if it does.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.lock().ledger.idle_since()
+    }
+
+    /// Closes the connection that has carried nothing for longest.
+    pub(super) fn close_longest_idle(&self) {
+        let idle = self.lock().ledger.take_longest_idle();
+        drop(idle);
     }
 
     fn somebody_waits(&self) -> bool {
         self.lock().waiters.any_at_all()
     }
 
-    pub(super) fn limits(&self) -> &Limits {
-        &self.shared.limits
-    }
-
     pub(super) fn give_back(self: &Arc<Self>, ticket: &Ticket) {
-        let (grants, is_unused) = {
+        let (grants, is_idle) = {
             let mut state = self.lock();
-            state.ledger.give_back(ticket, Instant::now);
-            let grants = self.grants(&mut state);
-            (grants, state.ledger.is_unused())
+            let is_idle = state.ledger.give_back(ticket, Instant::now);
+            (self.grants(&mut state), is_idle)
         };
         hand_out(grants);
-        if is_unused && let Some(strangers) = &self.strangers {
+        if is_idle && let Some(strangers) = &self.strangers {
             strangers.became_idle();
         }
     }
@@ -221,27 +221,45 @@ impl Pool {
             () = self.shared.closed.cancelled() => Err(TransportError::Closed),
             opened = self.try_to_open(id, from) => opened,
         };
-        let opened = opened.and_then(|connection| {
-            let is_open = connection.is_open();
-            is_open.then_some(connection).ok_or_else(closed_at_once)
-        });
+        self.end_opening(id, from, opened);
+    }
+
+    fn end_opening(
+        self: &Arc<Self>,
+        id: u64,
+        from: Instant,
+        opened: Result<Option<Connection>, TransportError>,
+    ) {
         let now = Instant::now();
         let mut state = self.lock();
+        // Whoever tells of its end has to take this lock as well: not before it is asked here and,
+        // if it is open, known.
+        let opened = match opened {
+            Ok(Some(connection)) if !connection.is_open() => Err(closed_at_once()),
+            opened => opened,
+        };
         match opened {
-            Ok(connection) => {
-                let (protocol, streams) = match &connection {
+            Ok(Some(connection)) => {
+                let spoken = match &connection {
                     Connection::Http2(http2) => (Protocol::Http2, http2.streams()),
-                    Connection::Http1(_) => (Protocol::Http1, 1),
+                    Connection::Http1(_) => (Protocol::Http1, None),
                 };
-                state.ledger.opened(id, connection, protocol, streams, now);
+                state.ledger.opened(id, connection, spoken, now);
                 self.grow(&mut state, now);
                 let grants = self.grants(&mut state);
                 drop(state);
                 hand_out(grants);
             }
+            Ok(None) => {
+                state.ledger.not_wanted();
+                // Somebody may have come just now.
+                if state.waiters.any_at_all() {
+                    self.grow(&mut state, now);
+                }
+            }
             Err(failure) => {
                 tracing::debug!(push_service.origin = %self.target, %failure, "no connection");
-                if state.ledger.not_opened(now) {
+                if state.ledger.not_opened(from, now) {
                     return;
                 }
                 // A thousand requests to a dead host shall not each wait for a failure of their
@@ -255,17 +273,21 @@ impl Pool {
         }
     }
 
+    /// Nothing if nobody waits for it any more.
     async fn try_to_open(
         self: &Arc<Self>,
         id: u64,
         from: Instant,
-    ) -> Result<Connection, TransportError> {
+    ) -> Result<Option<Connection>, TransportError> {
         let Shared { limits, .. } = &self.shared;
         sleep_until(from).await;
         let permit = match &self.strangers {
             Some(strangers) => {
                 let admitted = strangers.admit(|| self.somebody_waits()).await;
-                Some(admitted.ok_or(TransportError::NoRoom)?)
+                let Some(permit) = admitted else {
+                    return Ok(None);
+                };
+                Some(permit)
             }
             None => None,
         };
@@ -273,9 +295,10 @@ impl Pool {
             Some(strangers) => Some(strangers.may_open().await?),
             None => None,
         };
-        timeout(limits.connect, self.handshake(id, permit))
-            .await
+        let opened = timeout(limits.connect, self.handshake(id, permit)).await;
+        opened
             .unwrap_or(Err(TransportError::TimedOut("connecting")))
+            .map(Some)
     }
 
     async fn handshake(
@@ -328,3 +351,6 @@ fn hand_out(grants: Grants) {
 fn closed_at_once() -> TransportError {
     TransportError::Broken("it was closed right after it was opened".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

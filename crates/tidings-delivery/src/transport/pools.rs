@@ -73,21 +73,19 @@ impl Pools {
         pool
     }
 
-    /// Closes the connections to that other push service which nobody uses, and whose last use is
-    /// longest ago.
+    /// Of all connections to other push services, closes the one that has carried nothing for
+    /// longest.
     pub(super) fn close_an_idle_stranger(&self) {
-        let mut state = self.lock();
-        let idle = state
-            .by_origin
-            .iter()
-            .filter(|(_, entry)| !entry.is_known && entry.pool.is_idle())
-            .map(|(origin, entry)| (entry.pool.last_used(), origin))
-            .min();
-        let closed = idle
-            .map(|(_, origin)| origin.clone())
-            .and_then(|origin| state.by_origin.remove(&origin));
-        drop(state);
-        drop(closed);
+        let idle = {
+            let state = self.lock();
+            let strangers = state.by_origin.values().filter(|entry| !entry.is_known);
+            let idle = strangers.filter_map(|entry| Some((entry.pool.idle_since()?, &entry.pool)));
+            let longest = idle.min_by_key(|(since, _)| *since);
+            longest.map(|(_, pool)| Arc::clone(pool))
+        };
+        if let Some(pool) = idle {
+            pool.close_longest_idle();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
-use tokio::time::timeout;
 
 use crate::transport::http1::Http1Connection;
 use crate::transport::http2::Http2Connection;
@@ -47,15 +46,18 @@ impl Room {
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, TransportError> {
         let answers = connection.answers();
-        let answered = timeout(self.pool.limits().request, connection.post(request)).await;
-        answered.unwrap_or_else(|_| {
+        let answered = connection.post(request).await;
+        if let Err(failure) = &answered {
             // A connection that a router has forgotten would otherwise be found out by TCP alone,
             // which takes a quarter of an hour. Requests that are under way go on.
-            if connection.answers() == answers {
+            let timed_out = matches!(failure, TransportError::TimedOut(_));
+            let is_silent = timed_out && connection.answers() == answers;
+            // Whoever tries again at once shall not be given the same one.
+            if is_silent || !connection.is_open() {
                 self.pool.retire(self.ticket.id());
             }
-            Err(TransportError::TimedOut("waiting for the answer"))
-        })
+        }
+        answered
     }
 
     async fn post_http1(
@@ -66,15 +68,16 @@ impl Room {
         let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
         let connection = lock().take();
         let Some(mut connection) = connection else {
+            self.pool.retire(self.ticket.id());
             return Err(TransportError::NotProcessed);
         };
-        let answered = timeout(self.pool.limits().request, connection.post(request)).await;
-        if matches!(answered, Ok(Ok(_))) && connection.is_ready() {
+        let answered = connection.post(request).await;
+        if answered.is_ok() && connection.is_ready() {
             *lock() = Some(connection);
         } else {
             self.pool.retire(self.ticket.id());
         }
-        answered.unwrap_or(Err(TransportError::TimedOut("waiting for the answer")))
+        answered
     }
 }
 

@@ -1,8 +1,10 @@
 //! What bounds connections to other push services together: anybody can make up their names.
 
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::sleep;
 
@@ -35,15 +37,17 @@ impl Strangers {
 
     /// Waits until there may be another connection, as long as it is wanted; idle ones make room.
     pub(super) async fn admit(&self, is_wanted: impl Fn() -> bool) -> Option<Permit> {
+        // One place in the queue, for as long as it takes.
+        let mut permit = pin!(Arc::clone(&self.connections).acquire_owned());
         loop {
-            if let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() {
-                return Some(permit);
+            if let Some(permit) = permit.as_mut().now_or_never() {
+                return permit.ok();
             }
             if let Some(pools) = self.pools.upgrade() {
                 pools.close_an_idle_stranger();
             }
             tokio::select! {
-                permit = Arc::clone(&self.connections).acquire_owned() => return permit.ok(),
+                permit = &mut permit => return permit.ok(),
                 () = self.idle.notified() => {}
                 () = sleep(LOOK_AGAIN) => {}
             }
@@ -62,5 +66,36 @@ impl Strangers {
     pub(super) async fn may_open(&self) -> Result<SemaphorePermit<'_>, TransportError> {
         let permit = self.openings.acquire().await;
         permit.map_err(|_| TransportError::Closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_longest_is_admitted_first() {
+        let limits = Limits {
+            other_connections: 1,
+            ..Limits::default()
+        };
+        let strangers = Strangers::new(&limits, Weak::new());
+        let taken = strangers.admit(|| true).await.unwrap();
+        let free = async {
+            // The first has looked again by then, and the second has not.
+            sleep(LOOK_AGAIN + LOOK_AGAIN / 4).await;
+            drop(taken);
+        };
+        let second = async {
+            sleep(LOOK_AGAIN / 2).await;
+            strangers.admit(|| true).await
+        };
+        let admitted = tokio::select! {
+            biased;
+            _ = second => "second",
+            _ = strangers.admit(|| true) => "first",
+            () = async { free.await; std::future::pending().await } => "",
+        };
+        assert_eq!(admitted, "first");
     }
 }

@@ -315,6 +315,24 @@ async fn strangers_share_their_connections() {
 }
 
 #[tokio::test]
+async fn a_stranger_keeps_no_idle_connection_that_another_one_needs() {
+    let limits = Limits {
+        other_connections: 2,
+        wait: Duration::from_secs(5),
+        ..limits()
+    };
+    let transport = transport_within(limits, Some("127.0.0.0/8"), &[LOOPBACK]);
+    let (_one, port) = listen_on(LOOPBACK).await;
+    let (_other, other_port) = listen_on(LOOPBACK).await;
+    let url = |port| format!("http://127.0.0.1:{port}/x");
+    let mut held = turns(&transport, &url(port), Lane::Direct, 2).await;
+    held.pop();
+    // The first one is still busy with its other connection.
+    let other = resource(&url(other_port));
+    assert!(transport.turn(&other, Lane::Direct).await.is_ok());
+}
+
+#[tokio::test]
 async fn connections_are_opened_for_what_is_expected() {
     let server = Http2Server::start().await;
     let (url, transport) = (server.url(), server.transport(limits()));

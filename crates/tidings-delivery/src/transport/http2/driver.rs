@@ -27,7 +27,7 @@ pub(super) async fn drive<S>(
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut connection = pin!(connection);
-    let mut waits = false;
+    let (mut waits, mut is_leaving) = (false, false);
     let mut good_bye: Option<Pin<Box<Sleep>>> = None;
     let ended = std::future::poll_fn(|context| {
         // Whoever is ready to send goes first: a hundred small requests then leave in a few
@@ -45,7 +45,8 @@ pub(super) async fn drive<S>(
                 Poll::Pending => ended,
             };
         };
-        if let Some(change) = opened.look(context) {
+        if !is_leaving && let Some(change) = opened.look(context) {
+            is_leaving = !matches!(change, Change::Streams(_));
             tell(change);
         }
         ended

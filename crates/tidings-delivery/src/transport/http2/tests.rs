@@ -17,7 +17,7 @@ fn request() -> Request<Bytes> {
 #[tokio::test]
 async fn a_connection_that_is_going_away_takes_no_further_requests() {
     let (near, far) = tokio::io::duplex(64 * 1024);
-    let (tasks, limits) = (TaskTracker::new(), Limits::default());
+    let (tasks, limits) = (TaskTracker::new(), Arc::new(Limits::default()));
     let opened = Http2Connection::open(near, &limits, &tasks, (|_| {}, None));
     let (opened, served) = join(opened, h2::server::handshake(far)).await;
     let (connection, mut server) = (opened.unwrap(), served.unwrap());
@@ -57,7 +57,7 @@ async fn connected() -> (
     h2::server::Connection<tokio::io::DuplexStream, Bytes>,
 ) {
     let (near, far) = tokio::io::duplex(64 * 1024);
-    let (tasks, limits) = (TaskTracker::new(), Limits::default());
+    let (tasks, limits) = (TaskTracker::new(), Arc::new(Limits::default()));
     let opened = Http2Connection::open(near, &limits, &tasks, (|_| {}, None));
     let (opened, served) = join(opened, h2::server::handshake(far)).await;
     (opened.unwrap(), served.unwrap())
@@ -87,6 +87,35 @@ async fn a_body_without_end_is_cut() {
     };
     let (answer, ()) = join(connection.post(request()), serve).await;
     assert_eq!(answer.unwrap().body().len(), Limits::default().body_bytes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_head_says_counts_though_the_body_stalls() {
+    for status in [201, 410, 503] {
+        let (connection, mut server) = connected().await;
+        let serve = async {
+            let (_request, mut respond) = server.accept().await.unwrap().unwrap();
+            let head = Response::builder().status(status).body(()).unwrap();
+            let mut body = respond.send_response(head, false).unwrap();
+            body.send_data(Bytes::from_static(b"so far"), false)
+                .unwrap();
+            // Neither more of the body nor its end.
+            while let Some(Ok(_)) = server.accept().await {}
+        };
+        let answer = tokio::select! {
+            answer = connection.post(request()) => answer.unwrap(),
+            () = serve => panic!("the connection ended"),
+        };
+        assert_eq!(answer.status(), status);
+        assert_eq!(answer.body(), "so far");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_does_not_come_is_not_waited_for() {
+    let (connection, _silent, _changes) = bare().await;
+    let failure = connection.post(request()).await.unwrap_err();
+    assert!(matches!(failure, TransportError::TimedOut(_)), "{failure}");
 }
 
 #[tokio::test]
@@ -148,7 +177,7 @@ async fn bare() -> (
     mpsc::UnboundedReceiver<Change>,
 ) {
     let (near, far) = tokio::io::duplex(64 * 1024);
-    let (tasks, limits) = (TaskTracker::new(), Limits::default());
+    let (tasks, limits) = (TaskTracker::new(), Arc::new(Limits::default()));
     let (changed, changes) = mpsc::unbounded_channel();
     let tell = move |change| changed.send(change).unwrap();
     let opened = Http2Connection::open(near, &limits, &tasks, (tell, None)).await;
@@ -164,13 +193,14 @@ fn settings(max_concurrent_streams: u8) -> [u8; 15] {
 #[tokio::test]
 async fn settings_that_change_are_told() {
     let (connection, mut push_service, mut changes) = bare().await;
-    assert_eq!(connection.streams(), STREAMS_UNTOLD);
-    for streams in [7, 1, 0, 100] {
+    assert_eq!(connection.streams(), None);
+    // The first is what is taken for granted until it is told.
+    for streams in [10, 7, 1, 0, 100] {
         let frame = settings(streams);
         push_service.write_all(&frame).await.unwrap();
         let told = Change::Streams(streams.into());
         assert_eq!(changes.recv().await, Some(told));
-        assert_eq!(connection.streams(), usize::from(streams));
+        assert_eq!(connection.streams(), Some(usize::from(streams)));
     }
 }
 
@@ -181,7 +211,7 @@ async fn settings_without_a_number_of_streams_allow_as_many_as_we_like() {
     push_service.write_all(&frame).await.unwrap();
     let told = changes.recv().await;
     assert_eq!(told, Some(Change::Streams(usize::MAX)));
-    assert_eq!(connection.streams(), usize::MAX);
+    assert_eq!(connection.streams(), Some(usize::MAX));
 }
 
 #[tokio::test]
@@ -213,7 +243,7 @@ async fn a_connection_that_nobody_has_any_more_ends() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_ends_even_if_nobody_hears_its_good_bye() {
     let (near, _far) = tokio::io::duplex(32);
-    let (tasks, limits) = (TaskTracker::new(), Limits::default());
+    let (tasks, limits) = (TaskTracker::new(), Arc::new(Limits::default()));
     let opened = Http2Connection::open(near, &limits, &tasks, (|_| {}, None));
     drop(opened.await.unwrap());
     tasks.close();
@@ -268,13 +298,13 @@ async fn messages_share_a_write() {
     const MESSAGES: usize = 20;
     let (near, far) = tokio::io::duplex(64 * 1024);
     let (wrote, mut writes) = mpsc::unbounded_channel();
-    let (tasks, limits) = (TaskTracker::new(), Limits::default());
+    let (tasks, limits) = (TaskTracker::new(), Arc::new(Limits::default()));
     let near = Writes(near, wrote);
     let opened = Http2Connection::open(near, &limits, &tasks, (|_| {}, None));
     let (opened, served) = join(opened, h2::server::handshake(far)).await;
     let (connection, mut server) = (opened.unwrap(), served.unwrap());
     // What SETTINGS take to be said and acknowledged.
-    while connection.streams() == STREAMS_UNTOLD {
+    while connection.streams().is_none() {
         let _ = futures_util::poll!(pin!(server.accept()));
         tokio::task::yield_now().await;
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tidings_core::batch::Lane;
 use tokio::time::Instant;
 
+use crate::transport::http2::STREAMS_UNTOLD;
 use crate::transport::limits::OriginLimits;
 
 /// Of what a connection carries, one part in so many is for direct messages alone.
@@ -123,18 +124,21 @@ impl<C: Clone> Ledger<C> {
         Some((ticket, slot.connection.clone()))
     }
 
-    pub(super) fn give_back(&mut self, ticket: &Ticket, now: impl FnOnce() -> Instant) {
+    /// Whether its connection is idle now.
+    pub(super) fn give_back(&mut self, ticket: &Ticket, now: impl FnOnce() -> Instant) -> bool {
         self.in_flight = self.in_flight.saturating_sub(1);
         if ticket.bulk_alone {
             self.bulk_alone = self.bulk_alone.saturating_sub(1);
         }
         // It may be gone already.
-        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == ticket.id) {
-            slot.in_flight = slot.in_flight.saturating_sub(1);
-            if slot.in_flight == 0 {
-                slot.idle_since = now();
-            }
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == ticket.id) else {
+            return false;
+        };
+        slot.in_flight = slot.in_flight.saturating_sub(1);
+        if slot.in_flight == 0 {
+            slot.idle_since = now();
         }
+        slot.in_flight == 0
     }
 
     /// The id under which a connection that will be [opened](Self::opened) is told apart.
@@ -143,12 +147,12 @@ impl<C: Clone> Ledger<C> {
         self.next_id
     }
 
+    /// A connection is open. The push service may have told by now how many requests it takes.
     pub(super) fn opened(
         &mut self,
         id: u64,
         connection: C,
-        protocol: Protocol,
-        limit: usize,
+        (protocol, told): (Protocol, Option<usize>),
         now: Instant,
     ) {
         self.opening = self.opening.saturating_sub(1);
@@ -156,30 +160,42 @@ impl<C: Clone> Ledger<C> {
         self.slots.push(Slot {
             id,
             connection,
-            limit: self.allowed(limit),
+            limit: self.allowed(STREAMS_UNTOLD),
             in_flight: 0,
             idle_since: now,
         });
+        if let Some(told) = told {
+            self.limit_changed(id, told);
+        }
     }
 
-    /// A connection could not be opened. Where others carry on, the next try has time. Whether there
-    /// is any hope left for those who wait.
-    pub(super) fn not_opened(&mut self, now: Instant) -> bool {
+    /// A connection, begun at `from`, could not be opened. Where others carry on, the next try has
+    /// time. Whether there is any hope left for those who wait.
+    pub(super) fn not_opened(&mut self, from: Instant, now: Instant) -> bool {
         self.opening = self.opening.saturating_sub(1);
-        if !self.slots.is_empty() {
+        // Those that were begun together fail together: once.
+        if !self.slots.is_empty() && from >= self.open_from {
             self.pause(now);
         }
         !self.slots.is_empty() || self.opening > 0
     }
 
+    /// A connection is not opened after all: nobody waits for it any more.
+    pub(super) fn not_wanted(&mut self) {
+        self.opening = self.opening.saturating_sub(1);
+    }
+
     /// Opens nothing for a while, longer each time until all went well for as long as it gets.
     pub(super) fn pause(&mut self, now: Instant) {
+        if now < self.open_from {
+            return;
+        }
         if now > self.open_from + LONGEST_PAUSE {
             self.failures = 0;
         }
         let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failures));
         self.failures = self.failures.saturating_add(1);
-        self.open_from = self.open_from.max(now + pause.min(LONGEST_PAUSE));
+        self.open_from = now + pause.min(LONGEST_PAUSE);
     }
 
     /// The push service allows another number of streams.
@@ -206,9 +222,26 @@ impl<C: Clone> Ledger<C> {
         taken.map(|slot| slot.connection).collect()
     }
 
-    /// So many deliveries come soon.
+    /// Of those that carry nothing, takes out the one that did so for longest.
+    pub(super) fn take_longest_idle(&mut self) -> Option<C> {
+        let idle = self.slots.iter().enumerate();
+        let idle = idle.filter(|(_, slot)| slot.in_flight == 0);
+        let (at, _) = idle.min_by_key(|(_, slot)| slot.idle_since)?;
+        Some(self.slots.remove(at).connection)
+    }
+
+    /// Since when a connection carries nothing, if one does.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let idle = self.slots.iter().filter(|slot| slot.in_flight == 0);
+        idle.map(|slot| slot.idle_since).min()
+    }
+
+    /// So many deliveries come soon: of one batch, beside what others announced.
     pub(super) fn expect(&mut self, deliveries: usize, now: Instant) {
-        self.expected = deliveries;
+        if now >= self.expected_until {
+            self.expected = 0;
+        }
+        self.expected = self.expected.max(deliveries);
         self.expected_until = now + EXPECTED_FOR;
     }
 
@@ -223,10 +256,12 @@ impl<C: Clone> Ledger<C> {
         (count, self.open_from.max(now))
     }
 
+    #[cfg(test)]
     pub(super) fn is_unused(&self) -> bool {
         self.in_flight == 0 && self.opening == 0
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.slots.len()
     }

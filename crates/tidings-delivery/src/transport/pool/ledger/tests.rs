@@ -30,7 +30,8 @@ impl Rig {
 
     fn open(&mut self, protocol: Protocol, streams: usize) -> u64 {
         let id = self.ledger.reserve_id();
-        self.ledger.opened(id, id, protocol, streams, self.now);
+        let spoken = (protocol, Some(streams));
+        self.ledger.opened(id, id, spoken, self.now);
         id
     }
 
@@ -223,14 +224,78 @@ fn no_streams_at_all_are_not_multiplied() {
 fn a_failure_ends_hope_only_where_nothing_else_is_left() {
     let mut rig = Rig::new();
     assert_eq!(rig.begin(bulk(1)), 1);
-    assert!(!rig.ledger.not_opened(rig.now), "there is nothing else");
+    assert!(
+        !rig.ledger.not_opened(rig.now, rig.now),
+        "there is nothing else"
+    );
     assert_eq!(rig.begin(bulk(1)), 1, "whoever comes next tries anew");
     rig.open(Protocol::Http2, 100);
     assert_eq!(rig.begin(bulk(1000)), 1);
-    assert!(rig.ledger.not_opened(rig.now), "one is open");
+    assert!(rig.ledger.not_opened(rig.now, rig.now), "one is open");
     assert_eq!(rig.begin(bulk(1000)), 0, "not at once");
     rig.now += FIRST_PAUSE;
     assert_eq!(rig.begin(bulk(1000)), 1);
+}
+
+#[test]
+fn what_fails_together_counts_once() {
+    let mut rig = Rig::with_http2(8, 100);
+    let began = rig.now;
+    assert_eq!(rig.begin(bulk(10_000)), 8);
+    for _ in 0..7 {
+        rig.ledger.not_opened(began, rig.now);
+    }
+    assert_eq!(rig.ledger.open_from - rig.now, FIRST_PAUSE);
+    rig.ledger.pause(rig.now);
+    assert_eq!(rig.ledger.open_from - rig.now, FIRST_PAUSE, "told twice");
+    rig.now += FIRST_PAUSE;
+    rig.ledger.not_opened(began, rig.now);
+    let (count, from) = rig.ledger.begin_to_open(bulk(10_000), rig.now);
+    assert_eq!(
+        (count, from),
+        (8, rig.now),
+        "the last of them makes nothing worse"
+    );
+    rig.ledger.not_opened(from, rig.now);
+    assert_eq!(rig.ledger.open_from - rig.now, 2 * FIRST_PAUSE, "once more");
+}
+
+#[test]
+fn a_number_of_streams_that_was_told_early_counts_for_those_to_come() {
+    let mut rig = Rig::new();
+    rig.open(Protocol::Http2, 10);
+    for _ in 0..9 {
+        rig.ledger.take(Lane::Bulk).unwrap();
+    }
+    assert!(rig.ledger.take(Lane::Bulk).is_none());
+    assert_eq!(rig.begin(NOBODY), 1, "more than eight of ten");
+}
+
+#[test]
+fn a_small_announcement_takes_nothing_back() {
+    let mut rig = Rig::with_http2(1, 100);
+    rig.ledger.expect(200, rig.now);
+    rig.ledger.expect(1, rig.now);
+    assert_eq!(rig.begin(NOBODY), 1);
+    rig.now += EXPECTED_FOR;
+    rig.ledger.expect(1, rig.now);
+    rig.open(Protocol::Http2, 100);
+    assert_eq!(rig.begin(NOBODY), 0, "what never came is over");
+}
+
+#[test]
+fn the_connection_that_is_idle_for_longest_is_closed_first() {
+    let mut rig = Rig::with_http2(3, 100);
+    let busy = rig.ledger.take(Lane::Direct).unwrap();
+    let used = rig.ledger.take(Lane::Direct).unwrap();
+    let began = rig.now;
+    rig.now += Duration::from_secs(1);
+    assert_eq!((busy.1, used.1), (1, 2));
+    rig.give_back(&used.0);
+    assert_eq!(rig.ledger.idle_since(), Some(began));
+    assert_eq!(rig.ledger.take_longest_idle(), Some(3));
+    assert_eq!(rig.ledger.take_longest_idle(), Some(2));
+    assert_eq!(rig.ledger.take_longest_idle(), None, "the other is busy");
 }
 
 #[test]
