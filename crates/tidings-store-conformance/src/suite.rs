@@ -247,6 +247,9 @@ macro_rules! with_every_case {
                 what_tells_nothing_hides_no_wave
                 a_refusal_by_the_push_service_is_an_answer
                 a_wave_is_over_after_a_quiet_hour
+                a_lasting_wave_is_not_what_is_usual
+                a_wave_that_was_seen_in_the_future_is_over_in_time
+                who_was_confirmed_is_suspect_no_more
                 each_push_service_has_its_own_waves
                 each_application_has_its_own_waves
                 answers_are_counted_over_a_restart
@@ -272,6 +275,7 @@ macro_rules! with_every_case {
                 a_message_keeps_its_counts_without_its_batches
                 what_is_not_done_keeps_its_batches
                 counts_are_exact_while_many_deliveries_are_folded
+                messages_to_nobody_hold_up_no_other
                 a_message_is_forgotten_long_after_it_was_done
                 a_failed_message_is_sent_no_more
                 a_message_that_is_done_cannot_fail

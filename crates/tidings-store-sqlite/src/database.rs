@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0005_suspend_tombstones.sql"),
     include_str!("../migrations/0006_fold_done_messages.sql"),
     include_str!("../migrations/0007_keep_vapid_tokens.sql"),
+    include_str!("../migrations/0008_leave_waves_out_of_history.sql"),
 ];
 
 /// Why the database could not be opened.

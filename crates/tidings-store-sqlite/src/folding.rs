@@ -4,21 +4,17 @@
 //! transaction that adds its counts to the message, so they are exact at any instant.
 
 use rusqlite::{Connection, OptionalExtension as _};
-use tidings_core::clock::Timestamp;
-use tidings_core::store::StoreError;
+use tidings_core::store::{StoreError, Sweep, Swept};
 
 use crate::database::refused;
-use crate::housekeeping::execute;
+use crate::housekeeping::{ROWS_AT_ONCE, Step, execute};
 
 /// Messages that one transaction looks at.
 const MESSAGES_AT_ONCE: u32 = 100;
 
-/// Rows that one transaction deletes.
-const ROWS_AT_ONCE: u64 = 500;
-
 /// Folds batches of messages that were done before an instant, as many as one transaction may take.
-/// How many rows were deleted.
-pub(crate) fn fold(connection: &Connection, done_before: Timestamp) -> Result<u64, StoreError> {
+/// There may be more of them though no row was deleted: many messages reach nobody.
+pub(crate) fn fold(connection: &Connection, sweep: Sweep) -> Result<Step, StoreError> {
     // Index: messages_to_fold.
     let sql = "-- sweep
         SELECT id
@@ -29,10 +25,11 @@ pub(crate) fn fold(connection: &Connection, done_before: Timestamp) -> Result<u6
     let done: Vec<[u8; 16]> = connection
         .prepare_cached(sql)
         .and_then(|mut statement| {
-            let values = (done_before.as_millis(), MESSAGES_AT_ONCE);
+            let values = (sweep.fold_before.as_millis(), MESSAGES_AT_ONCE);
             statement.query_map(values, |row| row.get(0))?.collect()
         })
         .map_err(refused)?;
+    let is_done = done.is_empty();
     let mut deleted = 0;
     for message in done {
         deleted += fold_message(connection, message, ROWS_AT_ONCE.saturating_sub(deleted))?;
@@ -40,7 +37,11 @@ pub(crate) fn fold(connection: &Connection, done_before: Timestamp) -> Result<u6
             break;
         }
     }
-    Ok(deleted)
+    let swept = Swept {
+        folded: deleted,
+        ..Swept::default()
+    };
+    Ok(Step { swept, is_done })
 }
 
 /// Folds batches of a message until so many rows are deleted.
@@ -103,13 +104,9 @@ fn a_batch_of(connection: &Connection, message: [u8; 16]) -> Result<Option<i64>,
         .map_err(refused)
 }
 
-/// Forgets messages that were done before an instant, and first what browsers reported of them. How
-/// many messages and how many reports.
-pub(crate) fn forget(
-    connection: &Connection,
-    done_before: Timestamp,
-) -> Result<(u64, u64), StoreError> {
-    let before = done_before.as_millis();
+/// Forgets messages that were done before an instant, and first what browsers reported of them.
+pub(crate) fn forget(connection: &Connection, sweep: Sweep) -> Result<Step, StoreError> {
+    let before = sweep.messages_before.as_millis();
     // Index: messages_folded, then the primary key of receipts.
     let sql = "-- sweep
         DELETE FROM receipts
@@ -125,9 +122,12 @@ pub(crate) fn forget(
             CROSS JOIN receipts r ON r.message_id = m.id
             LIMIT ?3
         )";
-    let reports = execute(connection, sql, (before, MESSAGES_AT_ONCE, ROWS_AT_ONCE))?;
-    if reports > 0 {
-        return Ok((0, reports));
+    let receipts = execute(connection, sql, (before, MESSAGES_AT_ONCE, ROWS_AT_ONCE))?;
+    if receipts > 0 {
+        return Ok(Step::of(Swept {
+            receipts,
+            ..Swept::default()
+        }));
     }
     // Index: messages_folded, then idempotency_keys_by_message.
     let sql = "-- sweep
@@ -150,5 +150,8 @@ pub(crate) fn forget(
             LIMIT ?2
         )";
     let messages = execute(connection, sql, (before, MESSAGES_AT_ONCE))?;
-    Ok((messages, 0))
+    Ok(Step::of(Swept {
+        messages,
+        ..Swept::default()
+    }))
 }

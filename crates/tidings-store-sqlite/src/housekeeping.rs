@@ -6,30 +6,55 @@ use tidings_core::store::{StoreError, Sweep, Swept};
 use crate::database::refused;
 use crate::{folding, pruning};
 
-/// Rows of each kind that one transaction changes.
-const SWEPT_AT_ONCE: i64 = 500;
+/// Rows that one transaction changes: more would take too long where they are far from each other
+/// and not in memory.
+pub(crate) const ROWS_AT_ONCE: u64 = 200;
 
-/// One transaction's worth. Nothing is left to do when it did nothing.
-pub(crate) fn sweep(connection: &Connection, sweep: Sweep) -> Result<Swept, StoreError> {
-    let mut suspected = 0;
-    for guarded in pruning::unfinished(connection)? {
-        suspected += u64::from(guarded.suspend_tombstones(connection, sweep.now)?);
+/// What one transaction did.
+pub(crate) struct Step {
+    pub(crate) swept: Swept,
+    /// Whether it found nothing to do.
+    pub(crate) is_done: bool,
+}
+
+impl Step {
+    /// Of a chore that is done when nothing is left to change.
+    pub(crate) fn of(swept: Swept) -> Self {
+        Self {
+            swept,
+            is_done: swept == Swept::default(),
+        }
     }
-    let (messages, receipts) = folding::forget(connection, sweep.messages_before)?;
-    Ok(Swept {
-        suspected,
-        folded: folding::fold(connection, sweep.fold_before)?,
-        messages,
-        receipts,
-        tombstones: tombstones(connection, sweep)?,
-        idempotency_keys: idempotency_keys(connection, sweep)?,
-        confirmed: suspects(connection, sweep)?,
-        answers: answers(connection, sweep)?,
-        vapid_tokens: vapid_tokens(connection, sweep)?,
+}
+
+/// Something to do step by step, each in a transaction, until it is done.
+pub(crate) type Chore = fn(&Connection, Sweep) -> Result<Step, StoreError>;
+
+/// In this order: what one leaves may be the next one's.
+pub(crate) const CHORES: [Chore; 8] = [
+    suspend_tombstones,
+    folding::fold,
+    folding::forget,
+    confirm_suspects,
+    forget_tombstones,
+    forget_idempotency_keys,
+    forget_answers,
+    forget_vapid_tokens,
+];
+
+fn suspend_tombstones(connection: &Connection, sweep: Sweep) -> Result<Step, StoreError> {
+    let suspended = pruning::suspend_some(connection, sweep.now)?;
+    let swept = Swept {
+        suspected: suspended.unwrap_or(0).into(),
+        ..Swept::default()
+    };
+    Ok(Step {
+        swept,
+        is_done: suspended.is_none(),
     })
 }
 
-fn tombstones(connection: &Connection, sweep: Sweep) -> Result<u64, StoreError> {
+fn forget_tombstones(connection: &Connection, sweep: Sweep) -> Result<Step, StoreError> {
     // Index: subscriptions_tombstones.
     let sql = "-- sweep
         DELETE FROM subscriptions
@@ -39,10 +64,14 @@ fn tombstones(connection: &Connection, sweep: Sweep) -> Result<u64, StoreError> 
             LIMIT ?2
         )";
     let before = sweep.tombstones_before.as_millis();
-    execute(connection, sql, (before, SWEPT_AT_ONCE))
+    let tombstones = execute(connection, sql, (before, ROWS_AT_ONCE))?;
+    Ok(Step::of(Swept {
+        tombstones,
+        ..Swept::default()
+    }))
 }
 
-fn idempotency_keys(connection: &Connection, sweep: Sweep) -> Result<u64, StoreError> {
+fn forget_idempotency_keys(connection: &Connection, sweep: Sweep) -> Result<Step, StoreError> {
     // Index: idempotency_keys_by_age.
     let sql = "-- sweep
         DELETE FROM idempotency_keys
@@ -52,25 +81,33 @@ fn idempotency_keys(connection: &Connection, sweep: Sweep) -> Result<u64, StoreE
             LIMIT ?2
         )";
     let before = sweep.idempotency_keys_before.as_millis();
-    execute(connection, sql, (before, SWEPT_AT_ONCE))
+    let idempotency_keys = execute(connection, sql, (before, ROWS_AT_ONCE))?;
+    Ok(Step::of(Swept {
+        idempotency_keys,
+        ..Swept::default()
+    }))
 }
 
-fn suspects(connection: &Connection, sweep: Sweep) -> Result<u64, StoreError> {
-    // Index: subscriptions_suspects.
+fn confirm_suspects(connection: &Connection, sweep: Sweep) -> Result<Step, StoreError> {
+    // Index: subscriptions_suspects. `suspected_at` stays: no wave makes it a suspect again.
     let sql = "-- sweep
         UPDATE subscriptions
-        SET state = 'gone', ended_at = ?3, suspected_at = NULL
+        SET state = 'gone', ended_at = ?3
         WHERE rowid IN (
             SELECT rowid FROM subscriptions
             WHERE state = 'suspect' AND suspected_at < ?1
             LIMIT ?2
         )";
     let (before, now) = (sweep.suspects_before, sweep.now);
-    let values = (before.as_millis(), SWEPT_AT_ONCE, now.as_millis());
-    execute(connection, sql, values)
+    let values = (before.as_millis(), ROWS_AT_ONCE, now.as_millis());
+    let confirmed = execute(connection, sql, values)?;
+    Ok(Step::of(Swept {
+        confirmed,
+        ..Swept::default()
+    }))
 }
 
-fn answers(connection: &Connection, sweep: Sweep) -> Result<u64, StoreError> {
+fn forget_answers(connection: &Connection, sweep: Sweep) -> Result<Step, StoreError> {
     // Index: answer_slots_by_age.
     let sql = "-- sweep
         DELETE FROM answer_slots
@@ -80,15 +117,23 @@ fn answers(connection: &Connection, sweep: Sweep) -> Result<u64, StoreError> {
             LIMIT ?2
         )";
     let before = sweep.answers_before.as_millis();
-    execute(connection, sql, (before, SWEPT_AT_ONCE))
+    let answers = execute(connection, sql, (before, ROWS_AT_ONCE))?;
+    Ok(Step::of(Swept {
+        answers,
+        ..Swept::default()
+    }))
 }
 
-fn vapid_tokens(connection: &Connection, sweep: Sweep) -> Result<u64, StoreError> {
+fn forget_vapid_tokens(connection: &Connection, sweep: Sweep) -> Result<Step, StoreError> {
     // Index: vapid_tokens_by_end. There are not many.
     let sql = "-- sweep
         DELETE FROM vapid_tokens
         WHERE expires_at <= ?1";
-    execute(connection, sql, [sweep.now.as_millis()])
+    let vapid_tokens = execute(connection, sql, [sweep.now.as_millis()])?;
+    Ok(Step::of(Swept {
+        vapid_tokens,
+        ..Swept::default()
+    }))
 }
 
 /// How many rows it changed.

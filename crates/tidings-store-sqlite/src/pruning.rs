@@ -9,9 +9,7 @@ use tidings_core::store::{StoreError, SuspectedWave};
 use tidings_core::subscription::PushServiceGroup;
 
 use crate::database::refused;
-
-/// Tombstones that one recording suspends: a wave can come after many of them.
-const SUSPENDED_AT_ONCE: u32 = 500;
+use crate::housekeeping::{ROWS_AT_ONCE, execute};
 
 /// Whose answers are counted together. An application's own keys, pages and imports make a wave, so
 /// it is neither hidden by the answers of a larger one nor spread to others.
@@ -36,13 +34,16 @@ impl Guarded {
         if gone.is_empty() {
             return Ok(0);
         }
-        if !self.in_wave(connection, now)? {
+        let Some(wave) = self.wave(connection, now)? else {
             for subscription in gone {
                 self.bury(connection, *subscription, now)?;
             }
             return Ok(0);
-        }
-        let mut suspected = self.suspend_tombstones(connection, now)?;
+        };
+        let mut suspected = match wave.suspend_from {
+            Some(from) => self.suspend_tombstones(connection, from, now)?,
+            None => 0,
+        };
         for subscription in gone {
             suspected += self.suspect(connection, *subscription, now)?;
         }
@@ -69,34 +70,80 @@ impl Guarded {
             answers,
             gone as u64,
         );
-        connection
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute(values))
-            .map(drop)
-            .map_err(refused)
+        execute(connection, sql, values).map(drop)
     }
 
-    /// Whether there is a wave: by the numbers, or because there was one within the hour. Else it
-    /// would come and go with every few answers.
-    fn in_wave(&self, connection: &Connection, now: Timestamp) -> Result<bool, StoreError> {
+    /// The wave that goes on: by the numbers, or because they said so within the hour. Else it would
+    /// come and go with every few answers.
+    fn wave(&self, connection: &Connection, now: Timestamp) -> Result<Option<Wave>, StoreError> {
         let hour_ago = now.minus(HOUR);
-        let lasting = self.seen_at(connection)?.filter(|seen| *seen > hour_ago);
-        let hour = self.share(connection, hour_ago, now)?;
+        let lasting = self
+            .last_wave(connection)?
+            .filter(|wave| wave.seen_at > hour_ago);
+        if let Some(wave) = lasting
+            && slot_of(wave.seen_at) == slot_of(now)
+        {
+            return Ok(lasting);
+        }
+        let hour = self.share(connection, Slots::All, hour_ago, now)?;
         // The history is read only where it can decide: it is some thousand slots long.
         let unusual = is_wave(hour, NOTHING_GONE) && {
-            let history = self.share(connection, now.minus(HISTORY), hour_ago)?;
+            let history = self.share(
+                connection,
+                Slots::OutsideWaves,
+                now.minus(HISTORY),
+                hour_ago,
+            )?;
             is_wave(hour, history)
         };
-        if unusual {
-            self.keep_wave(connection, now, lasting.is_none())?;
+        let wave = match lasting {
+            // The clock was set back: seen later than now, it would last until then.
+            Some(wave) if unusual || wave.seen_at > now => Wave {
+                seen_at: now,
+                ..wave
+            },
+            Some(wave) => wave,
+            None if unusual => Wave {
+                seen_at: now,
+                suspend_from: Some(hour_ago),
+            },
+            None => return Ok(None),
+        };
+        self.leave_out_of_history(connection, hour_ago, now)?;
+        if lasting != Some(wave) {
+            self.keep_wave(connection, wave)?;
         }
-        Ok(unusual || lasting.is_some())
+        Ok(Some(wave))
+    }
+
+    /// What the hour of a wave counted is never what is usual. Else a wave that lasts would be measured
+    /// by itself, and in the end be believed.
+    fn leave_out_of_history(
+        &self,
+        connection: &Connection,
+        after: Timestamp,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        // Index: the primary key.
+        let sql = "-- record
+            UPDATE answer_slots
+            SET in_wave = 1
+            WHERE application_id = ?1 AND push_service = ?2 AND starts_at > ?3 AND starts_at <= ?4
+              AND in_wave = 0";
+        let values = (
+            self.application.as_i64(),
+            &self.push_service,
+            after.as_millis(),
+            until.as_millis(),
+        );
+        execute(connection, sql, values).map(drop)
     }
 
     /// The answers of the slots that began after `after` and not after `until`.
     fn share(
         &self,
         connection: &Connection,
+        slots: Slots,
         after: Timestamp,
         until: Timestamp,
     ) -> Result<GoneShare, StoreError> {
@@ -104,12 +151,14 @@ impl Guarded {
         let sql = "-- record
             SELECT coalesce(sum(answers), 0), coalesce(sum(gone), 0)
             FROM answer_slots
-            WHERE application_id = ?1 AND push_service = ?2 AND starts_at > ?3 AND starts_at <= ?4";
+            WHERE application_id = ?1 AND push_service = ?2 AND starts_at > ?3 AND starts_at <= ?4
+              AND in_wave <= ?5";
         let values = (
             self.application.as_i64(),
             &self.push_service,
             after.as_millis(),
             until.as_millis(),
+            matches!(slots, Slots::All),
         );
         connection
             .prepare_cached(sql)
@@ -124,84 +173,66 @@ impl Guarded {
             .map_err(refused)
     }
 
-    fn seen_at(&self, connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
+    fn last_wave(&self, connection: &Connection) -> Result<Option<Wave>, StoreError> {
         let sql = "-- record
-            SELECT seen_at
+            SELECT seen_at, suspend_from
             FROM gone_waves
             WHERE application_id = ?1 AND push_service = ?2";
         connection
             .prepare_cached(sql)
             .and_then(|mut statement| {
                 let values = (self.application.as_i64(), &self.push_service);
-                statement.query_row(values, |row| row.get(0)).optional()
+                let wave = statement.query_row(values, |row| {
+                    Ok(Wave {
+                        seen_at: Timestamp::from_millis(row.get(0)?),
+                        suspend_from: row.get::<_, Option<_>>(1)?.map(Timestamp::from_millis),
+                    })
+                });
+                wave.optional()
             })
-            .map(|seen| seen.map(Timestamp::from_millis))
             .map_err(refused)
     }
 
-    fn keep_wave(
-        &self,
-        connection: &Connection,
-        now: Timestamp,
-        is_new: bool,
-    ) -> Result<(), StoreError> {
+    fn keep_wave(&self, connection: &Connection, wave: Wave) -> Result<(), StoreError> {
         let sql = "-- record
             INSERT INTO gone_waves (application_id, push_service, seen_at, suspend_from)
             VALUES (?1, ?2, ?3, ?4)
             ON CONFLICT DO UPDATE
             SET seen_at = excluded.seen_at,
-                suspend_from = coalesce(excluded.suspend_from, suspend_from)";
+                suspend_from = excluded.suspend_from";
         let values = (
             self.application.as_i64(),
             &self.push_service,
-            now.as_millis(),
-            is_new.then(|| now.minus(HOUR).as_millis()),
+            wave.seen_at.as_millis(),
+            wave.suspend_from.map(Timestamp::as_millis),
         );
-        connection
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute(values))
-            .map(drop)
-            .map_err(refused)
+        execute(connection, sql, values).map(drop)
     }
 
-    /// Suspends tombstones made in the hour before the wave, some at a time. How many.
+    /// Suspends tombstones made from an instant on, some at a time. How many.
     pub(crate) fn suspend_tombstones(
         &self,
         connection: &Connection,
+        from: Timestamp,
         now: Timestamp,
     ) -> Result<u32, StoreError> {
-        // Index: subscriptions_tombstones; the plus keeps SQLite from walking the whole application.
-        let sql = "-- record
-            UPDATE subscriptions
-            SET state = 'suspect', ended_at = NULL, suspected_at = ?3
-            WHERE rowid IN (
-                SELECT s.rowid
-                FROM gone_waves w
-                CROSS JOIN subscriptions s
-                    ON s.ended_at >= w.suspend_from AND +s.application_id = w.application_id
-                    AND s.push_service = w.push_service AND s.state = 'gone'
-                WHERE w.application_id = ?1 AND w.push_service = ?2
-                LIMIT ?4
-            )";
         let owner = (self.application.as_i64(), &self.push_service);
-        let suspended = connection
-            .prepare_cached(sql)
-            .and_then(|mut statement| {
-                statement.execute((owner.0, owner.1, now.as_millis(), SUSPENDED_AT_ONCE))
-            })
-            .map_err(refused)?;
-        let suspended = u32::try_from(suspended).unwrap_or(u32::MAX);
-        if suspended < SUSPENDED_AT_ONCE {
-            let sql = "-- record
+        let values = (
+            owner.0,
+            owner.1,
+            now.as_millis(),
+            from.as_millis(),
+            ROWS_AT_ONCE,
+        );
+        let suspended = execute(connection, SUSPEND_TOMBSTONES, values)?;
+        if suspended < ROWS_AT_ONCE {
+            let sql = "-- record, sweep
                 UPDATE gone_waves
                 SET suspend_from = NULL
-                WHERE application_id = ?1 AND push_service = ?2 AND suspend_from IS NOT NULL";
-            connection
-                .prepare_cached(sql)
-                .and_then(|mut statement| statement.execute(owner))
-                .map_err(refused)?;
+                WHERE application_id = ?1 AND push_service = ?2";
+            execute(connection, sql, owner)?;
         }
-        Ok(suspended)
+        Ok(u32::try_from(suspended).unwrap_or(u32::MAX))
     }
 
     fn bury(
@@ -215,11 +246,7 @@ impl Guarded {
             SET state = 'gone', ended_at = ?3, suspected_at = NULL
             WHERE id = ?1 AND application_id = ?2 AND state IN ('active', 'suspect')";
         let values = (id.as_bytes(), self.application.as_i64(), now.as_millis());
-        connection
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute(values))
-            .map(drop)
-            .map_err(refused)
+        execute(connection, sql, values).map(drop)
     }
 
     /// 1 if it was active until now.
@@ -234,13 +261,38 @@ impl Guarded {
             SET state = 'suspect', suspected_at = ?3
             WHERE id = ?1 AND application_id = ?2 AND state = 'active'";
         let values = (id.as_bytes(), self.application.as_i64(), now.as_millis());
-        connection
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute(values))
-            .map(|changed| u32::from(changed > 0))
-            .map_err(refused)
+        execute(connection, sql, values).map(|changed| u32::from(changed > 0))
     }
 }
+
+/// Which slots to sum up.
+#[derive(Clone, Copy)]
+enum Slots {
+    All,
+    OutsideWaves,
+}
+
+/// A wave that was seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Wave {
+    /// When the numbers said so last, to the slot.
+    seen_at: Timestamp,
+    /// Tombstones made from then on are still to be suspended.
+    suspend_from: Option<Timestamp>,
+}
+
+// Index: subscriptions_tombstones; the plus keeps SQLite from walking the whole application. A
+// tombstone with a `suspected_at` was suspect before and then confirmed, which is final.
+const SUSPEND_TOMBSTONES: &str = "-- record, sweep
+    UPDATE subscriptions
+    SET state = 'suspect', ended_at = NULL, suspected_at = ?3
+    WHERE rowid IN (
+        SELECT rowid
+        FROM subscriptions
+        WHERE ended_at >= ?4 AND +application_id = ?1 AND push_service = ?2 AND state = 'gone'
+          AND suspected_at IS NULL
+        LIMIT ?5
+    )";
 
 /// The history by which a wave is found most easily.
 const NOTHING_GONE: GoneShare = GoneShare {
@@ -248,22 +300,32 @@ const NOTHING_GONE: GoneShare = GoneShare {
     gone: 0,
 };
 
-/// Where tombstones of a wave are still to be suspended.
-pub(crate) fn unfinished(connection: &Connection) -> Result<Vec<Guarded>, StoreError> {
+/// Suspends some of the tombstones of a wave that still has such. How many; `None` if none has.
+pub(crate) fn suspend_some(
+    connection: &Connection,
+    now: Timestamp,
+) -> Result<Option<u32>, StoreError> {
     let sql = "-- sweep
-        SELECT application_id, push_service
+        SELECT application_id, push_service, suspend_from
         FROM gone_waves
-        WHERE suspend_from IS NOT NULL";
-    let mut statement = connection.prepare_cached(sql).map_err(refused)?;
-    let rows = statement
-        .query_map((), |row| {
-            Ok(Guarded {
-                application: ApplicationId::from_i64(row.get(0)?),
-                push_service: row.get(1)?,
-            })
+        WHERE suspend_from IS NOT NULL
+        LIMIT 1";
+    let unfinished = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| {
+            let wave = statement.query_row((), |row| {
+                let guarded = Guarded {
+                    application: ApplicationId::from_i64(row.get(0)?),
+                    push_service: row.get(1)?,
+                };
+                Ok((guarded, Timestamp::from_millis(row.get(2)?)))
+            });
+            wave.optional()
         })
         .map_err(refused)?;
-    rows.collect::<Result<_, _>>().map_err(refused)
+    let suspended =
+        unfinished.map(|(guarded, from)| guarded.suspend_tombstones(connection, from, now));
+    suspended.transpose()
 }
 
 pub(crate) fn suspected_waves(connection: &Connection) -> Result<Vec<SuspectedWave>, StoreError> {
@@ -285,4 +347,26 @@ pub(crate) fn suspected_waves(connection: &Connection) -> Result<Vec<SuspectedWa
         })
         .map_err(refused)?;
     rows.collect::<Result<_, _>>().map_err(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::open_for_writing;
+
+    #[test]
+    fn tombstones_of_a_wave_are_found_by_when_they_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_lock, connection) =
+            open_for_writing(directory.path(), Timestamp::from_millis(0)).unwrap();
+        let steps: Vec<String> = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {SUSPEND_TOMBSTONES}"))
+            .unwrap()
+            .query_map((1, "fcm", 2, 1, ROWS_AT_ONCE), |row| row.get(3))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        let index = "INDEX subscriptions_tombstones (ended_at>?)";
+        assert!(steps.iter().any(|step| step.contains(index)), "{steps:?}");
+    }
 }

@@ -35,25 +35,18 @@ impl SetupStore for SqliteStore {
 
     async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
         let mut swept = Swept::default();
-        loop {
-            let step = self
-                .write(Queue::Bulk, move |connection, _| {
-                    housekeeping::sweep(connection, sweep)
-                })
-                .await?;
-            if step == Swept::default() {
-                return Ok(swept);
+        for chore in housekeeping::CHORES {
+            loop {
+                let step = self
+                    .write(Queue::Bulk, move |connection, _| chore(connection, sweep))
+                    .await?;
+                swept += step.swept;
+                if step.is_done {
+                    break;
+                }
             }
-            swept.tombstones += step.tombstones;
-            swept.idempotency_keys += step.idempotency_keys;
-            swept.suspected += step.suspected;
-            swept.confirmed += step.confirmed;
-            swept.answers += step.answers;
-            swept.vapid_tokens += step.vapid_tokens;
-            swept.folded += step.folded;
-            swept.receipts += step.receipts;
-            swept.messages += step.messages;
         }
+        Ok(swept)
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! Applications, secrets, VAPID keys, housekeeping.
 
 use std::collections::HashMap;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -97,6 +98,20 @@ pub struct Swept {
     pub messages: u64,
     /// What browsers reported of them.
     pub receipts: u64,
+}
+
+impl AddAssign for Swept {
+    fn add_assign(&mut self, more: Self) {
+        self.tombstones += more.tombstones;
+        self.idempotency_keys += more.idempotency_keys;
+        self.suspected += more.suspected;
+        self.confirmed += more.confirmed;
+        self.answers += more.answers;
+        self.vapid_tokens += more.vapid_tokens;
+        self.folded += more.folded;
+        self.messages += more.messages;
+        self.receipts += more.receipts;
+    }
 }
 
 /// A VAPID key to keep.

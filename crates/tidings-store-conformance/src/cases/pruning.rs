@@ -2,11 +2,11 @@ use std::ops::Range;
 use std::time::Duration;
 
 use tidings_core::application::ApplicationId;
-use tidings_core::batch::NewBatch;
+use tidings_core::batch::{NewBatch, Seq};
 use tidings_core::clock::Timestamp;
 use tidings_core::delivery::{LastAnswer, OutcomeKind};
 use tidings_core::message::{Audience, NewMessage};
-use tidings_core::store::{Claim, NewSubscription, Recorded, SuspectedWave, Sweep};
+use tidings_core::store::{Claim, NewSubscription, Recorded, SuspectPage, SuspectedWave, Sweep};
 use tidings_core::subscription::{PushServiceGroup, SubscriptionState};
 use tidings_webpush::PushService;
 
@@ -218,6 +218,60 @@ pub(crate) async fn a_wave_is_over_after_a_quiet_hour<H: Harness>(world: World<H
     world.wait(Duration::from_mins(11));
     assert_eq!(gone(&world, &sending, 351..352).await, 0);
     assert_eq!(in_state(&world, &sending, SubscriptionState::Gone).await, 1);
+}
+
+pub(crate) async fn a_lasting_wave_is_not_what_is_usual<H: Harness>(world: World<H>) {
+    let sending = world.sending_at_once(1_550).await;
+    answer(&world, &sending, 0..990, OutcomeKind::Accepted).await;
+    assert_eq!(gone(&world, &sending, 990..1_000).await, 0);
+    world.wait(2 * HOUR);
+    // Measured by all that came before, these would be a tenth of it after two hours.
+    for n in 0..10 {
+        let first = 1_000 + 55 * n;
+        assert_eq!(gone(&world, &sending, first..first + 55).await, 55, "{n}");
+        world.wait(Duration::from_mins(50));
+    }
+}
+
+pub(crate) async fn a_wave_that_was_seen_in_the_future_is_over_in_time<H: Harness>(
+    world: World<H>,
+) {
+    let sending = world.sending(53).await;
+    let real = world.now();
+    world.wait(Duration::from_hours(24));
+    assert_eq!(gone(&world, &sending, 0..50).await, 50);
+    world.entities.clock.set(real);
+    assert_eq!(gone(&world, &sending, 50..51).await, 1, "it goes on");
+    world.wait(Duration::from_mins(61));
+    assert_eq!(gone(&world, &sending, 51..53).await, 0);
+}
+
+pub(crate) async fn who_was_confirmed_is_suspect_no_more<H: Harness>(world: World<H>) {
+    let first = world.sending(60).await;
+    assert_eq!(gone(&world, &first, 0..60).await, 60);
+    let now = world.wait(2 * HOUR);
+    let by_an_operator = SuspectPage {
+        application: ApplicationId::DEFAULT,
+        group: mozilla(),
+        after: Seq::ZERO,
+        limit: 30,
+        now,
+    };
+    let store = world.store();
+    let confirmed = store.confirm_suspects(by_an_operator).await.unwrap();
+    assert_eq!(confirmed.changed, 30);
+    let by_time = Sweep {
+        suspects_before: now,
+        ..world.tombstones_before(Timestamp::from_millis(0))
+    };
+    assert_eq!(store.sweep(by_time).await.unwrap().confirmed, 30);
+
+    let next = world.sending(60).await;
+    assert_eq!(gone(&world, &next, 0..60).await, 60);
+    let swept = world.tombstones_before(Timestamp::from_millis(0));
+    assert_eq!(store.sweep(swept).await.unwrap().suspected, 0);
+
+    assert_eq!(in_state(&world, &first, SubscriptionState::Gone).await, 60);
 }
 
 pub(crate) async fn each_push_service_has_its_own_waves<H: Harness>(world: World<H>) {

@@ -152,6 +152,32 @@ pub(crate) async fn counts_are_exact_while_many_deliveries_are_folded<H: Harness
     assert_eq!(views::message(&world.message(message).await), before);
 }
 
+pub(crate) async fn messages_to_nobody_hold_up_no_other<H: Harness>(world: World<H>) {
+    for _ in 0..230 {
+        let message = world.accept(Audience::All).await.id;
+        world.cut(message, vec![]).await;
+        let state = world.message(message).await.state;
+        assert_eq!(state, MessageState::Done);
+    }
+    world.wait(Duration::from_secs(1));
+    let sending = done(&world).await;
+    let before = views::message(&world.message(sending.message).await);
+    let later = world.wait(Duration::from_mins(10));
+
+    assert_eq!(fold(&world, later).await.folded, 4);
+
+    assert_eq!(
+        views::message(&world.message(sending.message).await),
+        before
+    );
+    let sweep = Sweep {
+        messages_before: later,
+        ..world.tombstones_before(Timestamp::from_millis(0))
+    };
+    let swept = world.store().sweep(sweep).await.unwrap();
+    assert_eq!(swept.messages, 231);
+}
+
 pub(crate) async fn a_message_is_forgotten_long_after_it_was_done<H: Harness>(world: World<H>) {
     let key = world.entities.idempotency_key();
     let new = world.entities.new_message(Audience::All);

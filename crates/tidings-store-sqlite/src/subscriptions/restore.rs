@@ -14,6 +14,7 @@ use tidings_core::store::{
 use tidings_core::subscription::{SubscriptionState, UserId};
 
 use crate::database::refused;
+use crate::housekeeping::execute;
 use crate::subscriptions::{Known, becomes_active_for, find, is_full};
 use crate::writer::Queue;
 use crate::{Seals, SqliteStore};
@@ -44,7 +45,7 @@ impl RestoreStore for SqliteStore {
                 if is_full(connection, app, suspect.user.as_ref(), max_per_user)? {
                     return Ok(false);
                 }
-                set_state(connection, suspect.id, SubscriptionState::Active, None)?;
+                activate(connection, suspect.id)?;
                 Ok(true)
             })
         })
@@ -54,8 +55,7 @@ impl RestoreStore for SqliteStore {
     async fn confirm_suspects(&self, page: SuspectPage) -> Result<SuspectsDecided, StoreError> {
         self.write(Queue::Bulk, move |connection, _| {
             decide(connection, &page, |suspect| {
-                let at = Some(page.now);
-                set_state(connection, suspect.id, SubscriptionState::Gone, at)?;
+                confirm(connection, suspect.id, page.now)?;
                 Ok(true)
             })
         })
@@ -85,7 +85,7 @@ fn restore(
     if is_full(connection, app, user, max_per_user)? {
         return Ok(Some(Restored::TooManyOfUser));
     }
-    set_state(connection, id, SubscriptionState::Active, None)?;
+    activate(connection, id)?;
     let restored = find(connection, seals, app, id)?;
     Ok(restored.map(|record| Restored::Active(Box::new(record))))
 }
@@ -150,26 +150,21 @@ fn suspects(connection: &Connection, page: &SuspectPage) -> Result<Vec<Suspect>,
     rows.collect::<Result<_, _>>().map_err(refused)
 }
 
-fn set_state(
-    connection: &Connection,
-    id: SubscriptionId,
-    state: SubscriptionState,
-    ended_at: Option<Timestamp>,
-) -> Result<(), StoreError> {
-    let sql = "-- restore, restore_suspects, confirm_suspects
+fn activate(connection: &Connection, id: SubscriptionId) -> Result<(), StoreError> {
+    let sql = "-- restore, restore_suspects
         UPDATE subscriptions
-        SET state = ?2, ended_at = ?3, suspected_at = NULL
+        SET state = 'active', ended_at = NULL, suspected_at = NULL
         WHERE id = ?1";
-    let values = (
-        id.as_bytes(),
-        state.as_str(),
-        ended_at.map(Timestamp::as_millis),
-    );
-    connection
-        .prepare_cached(sql)
-        .and_then(|mut statement| statement.execute(values))
-        .map(drop)
-        .map_err(refused)
+    execute(connection, sql, [id.as_bytes()]).map(drop)
+}
+
+/// `suspected_at` stays: that is how a tombstone is known to be confirmed, which is final.
+fn confirm(connection: &Connection, id: SubscriptionId, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "-- confirm_suspects
+        UPDATE subscriptions
+        SET state = 'gone', ended_at = ?2
+        WHERE id = ?1";
+    execute(connection, sql, (id.as_bytes(), now.as_millis())).map(drop)
 }
 
 #[cfg(test)]
