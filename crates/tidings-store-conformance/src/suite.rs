@@ -268,6 +268,7 @@ macro_rules! with_every_case {
                 who_was_not_recorded_is_due_at_once
                 who_was_left_out_is_due_when_it_was_told
                 a_retry_is_not_held_up_by_who_was_left_out
+                a_retry_that_came_due_in_the_pass_is_not_held_up
                 a_missed_attempt_is_due_at_once
                 a_batch_may_take_many_passes
             }

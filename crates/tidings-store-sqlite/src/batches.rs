@@ -12,8 +12,8 @@ use tidings_core::clock::Timestamp;
 use tidings_core::delivery::Outcome;
 use tidings_core::id::{MessageId, SubscriptionId, VapidKeyId};
 use tidings_core::store::{
-    BatchStore, Claim, DueGroup, LoadedMember, PassEnd, Recorded, SendTarget, StoreError,
-    SuspectedWave,
+    BatchStore, Claim, DueGroup, LoadedMember, PassEnd, PassTimes, Recorded, SendTarget,
+    StoreError, SuspectedWave,
 };
 use tidings_core::subscription::PushServiceGroup;
 
@@ -73,15 +73,10 @@ impl BatchStore for SqliteStore {
             .await
     }
 
-    async fn finish_pass(
-        &self,
-        lease: &Lease,
-        now: Timestamp,
-        resume_at: Option<Timestamp>,
-    ) -> Result<PassEnd, StoreError> {
+    async fn finish_pass(&self, lease: &Lease, times: PassTimes) -> Result<PassEnd, StoreError> {
         let lease = lease.clone();
         self.write(Queue::Record, move |connection, _| {
-            finish_pass(connection, &lease, now, resume_at)
+            finish_pass(connection, &lease, times)
         })
         .await
     }
@@ -93,15 +88,21 @@ impl BatchStore for SqliteStore {
     ) -> Result<u64, StoreError> {
         let (mut after, mut batches) = (0, 0);
         loop {
-            let step = self
-                .write(Queue::Record, move |connection, _| {
-                    clock_jump::step(connection, after, now, latest)
-                })
+            let mut open = self
+                .read(move |connection, _| clock_jump::open_batches(connection, after))
                 .await?;
-            batches += step.batches;
-            match step.last {
-                Some(last) => after = last,
-                None => return Ok(batches),
+            let Some(last) = open.last() else {
+                return Ok(batches);
+            };
+            after = *last;
+            while !open.is_empty() {
+                let step = self
+                    .write(Queue::Record, move |connection, _| {
+                        clock_jump::step(connection, &open, now, latest)
+                    })
+                    .await?;
+                batches += step.batches;
+                open = step.rest;
             }
         }
     }
@@ -442,9 +443,9 @@ fn read_targets(
 fn finish_pass(
     connection: &Connection,
     lease: &Lease,
-    now: Timestamp,
-    resume_at: Option<Timestamp>,
+    times: PassTimes,
 ) -> Result<PassEnd, StoreError> {
+    let PassTimes { began_at, now, .. } = times;
     let sql = "-- finish_pass
         SELECT message_id, targeted, retrying,
                accepted + gone + refused + expired + ended + cancelled
@@ -466,8 +467,10 @@ fn finish_pass(
         let message_done = plans::finish_if_done(connection, MessageId::from_bytes(message), now)?;
         return Ok(PassEnd::Done { message_done });
     }
-    let resume_at = resume_at.map_or(now, |at| at.max(now));
-    let retry_at = earliest_attempt(connection, lease.batch, now, resume_at)?;
+    let resume_at = times.resume_at.map_or(now, |at| at.max(now));
+    // The clock may have been set back meanwhile.
+    let began_at = began_at.min(now);
+    let retry_at = earliest_attempt(connection, lease.batch, began_at, resume_at)?;
     let left_out = (settled + retrying < targeted).then_some(resume_at);
     let not_before = left_out.into_iter().chain(retry_at).min().unwrap_or(now);
     let sql = "-- finish_pass
@@ -493,11 +496,12 @@ fn close(connection: &Connection, lease: &Lease) -> Result<(), StoreError> {
         .map_err(refused)
 }
 
-/// The earliest next attempt. One that was due already had its turn in this pass without an outcome.
+/// The earliest next attempt. One that was due when the pass began had its turn in it without an
+/// outcome.
 fn earliest_attempt(
     connection: &Connection,
     batch: BatchId,
-    now: Timestamp,
+    began_at: Timestamp,
     resume_at: Timestamp,
 ) -> Result<Option<Timestamp>, StoreError> {
     // Index: the primary key of deliveries.
@@ -505,7 +509,7 @@ fn earliest_attempt(
         SELECT min(CASE WHEN next_attempt_at > ?2 THEN next_attempt_at ELSE ?3 END)
         FROM deliveries
         WHERE batch_id = ?1 AND state = 'retrying'";
-    let values = (batch.as_i64(), now.as_millis(), resume_at.as_millis());
+    let values = (batch.as_i64(), began_at.as_millis(), resume_at.as_millis());
     let earliest: Option<i64> = connection
         .prepare_cached(sql)
         .and_then(|mut statement| statement.query_row(values, |row| row.get(0)))

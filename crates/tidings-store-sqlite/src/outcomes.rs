@@ -1,6 +1,7 @@
 //! Recording outcomes: under the lease token, each final one once.
 
 use rusqlite::Connection;
+use serde_json::json;
 use std::collections::HashSet;
 use tidings_core::application::ApplicationId;
 use tidings_core::batch::{BatchId, Bitmap, Lease, Position};
@@ -18,7 +19,7 @@ pub(crate) fn record(
     outcomes: &[Outcome],
     now: Timestamp,
 ) -> Result<Recorded, StoreError> {
-    let mut batch = Recording::of(connection, lease)?;
+    let mut batch = Recording::of(connection, lease, outcomes)?;
     for outcome in outcomes {
         batch.take(connection, outcome, now)?;
     }
@@ -36,6 +37,7 @@ struct Recording {
     settled: Bitmap,
     /// Who of a range is a member; everybody in a list is one.
     members: Option<Bitmap>,
+    /// Who of those with an outcome waits for another attempt.
     retrying: HashSet<Position>,
     was_retrying: usize,
     newly: NewlySettled,
@@ -71,7 +73,11 @@ impl NewlySettled {
 }
 
 impl Recording {
-    fn of(connection: &Connection, lease: &Lease) -> Result<Self, StoreError> {
+    fn of(
+        connection: &Connection,
+        lease: &Lease,
+        outcomes: &[Outcome],
+    ) -> Result<Self, StoreError> {
         let sql = "-- record
             SELECT application_id, span, settled, retrying,
                    CASE WHEN first_seq IS NULL THEN NULL ELSE members END, push_service
@@ -90,7 +96,7 @@ impl Recording {
         let retrying = if retrying == 0 {
             HashSet::new()
         } else {
-            retrying_positions(connection, lease)?
+            retrying_positions(connection, lease, outcomes)?
         };
         Ok(Self {
             id: lease.batch,
@@ -189,18 +195,28 @@ impl Recording {
     }
 }
 
+// Index: the primary key of deliveries, for each of them.
+const RETRYING_POSITIONS: &str = "-- record
+    SELECT position
+    FROM deliveries
+    WHERE batch_id = ?1
+      AND position IN (SELECT value FROM json_each(?2))
+      AND state = 'retrying'";
+
 fn retrying_positions(
     connection: &Connection,
     lease: &Lease,
+    outcomes: &[Outcome],
 ) -> Result<HashSet<Position>, StoreError> {
-    // Index: the primary key of deliveries.
-    let sql = "-- record
-        SELECT position
-        FROM deliveries
-        WHERE batch_id = ?1 AND state = 'retrying'";
-    let mut statement = connection.prepare_cached(sql).map_err(refused)?;
+    let positions: Vec<u16> = outcomes.iter().map(|outcome| outcome.position.0).collect();
+    let mut statement = connection
+        .prepare_cached(RETRYING_POSITIONS)
+        .map_err(refused)?;
     let rows = statement
-        .query_map([lease.batch.as_i64()], |row| row.get(0).map(Position))
+        .query_map(
+            (lease.batch.as_i64(), json!(positions).to_string()),
+            |row| row.get(0).map(Position),
+        )
         .map_err(refused)?;
     rows.collect::<Result<_, _>>().map_err(refused)
 }
@@ -258,5 +274,27 @@ fn tells_of_life(outcome: &Outcome) -> bool {
             answer.is_some_and(|answer| answer.status.is_some())
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::open_for_writing;
+
+    #[test]
+    fn only_retries_with_an_outcome_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_lock, connection) =
+            open_for_writing(directory.path(), Timestamp::from_millis(0)).unwrap();
+        let steps: Vec<String> = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {RETRYING_POSITIONS}"))
+            .unwrap()
+            .query_map((1, "[1,2]"), |row| row.get(3))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        let index = "PRIMARY KEY (batch_id=? AND position=?)";
+        assert!(steps[0].contains(index), "{steps:?}");
     }
 }

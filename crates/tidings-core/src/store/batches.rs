@@ -87,6 +87,28 @@ pub struct SuspectedWave {
     pub since: Timestamp,
 }
 
+/// When a pass over a batch was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PassTimes {
+    /// When it began.
+    pub began_at: Timestamp,
+    /// When it ends: the present.
+    pub now: Timestamp,
+    /// When members are due whose turn it was and who have no outcome; without it at once.
+    pub resume_at: Option<Timestamp>,
+}
+
+impl PassTimes {
+    /// One that takes no time and leaves out nobody.
+    pub fn at(now: Timestamp) -> Self {
+        Self {
+            began_at: now,
+            now,
+            resume_at: None,
+        }
+    }
+}
+
 /// How a pass over a batch ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PassEnd {
@@ -138,14 +160,10 @@ pub trait BatchStore: Send + Sync {
     /// time to confirm it.
     async fn suspected_waves(&self) -> Result<Vec<SuspectedWave>, StoreError>;
 
-    /// Ends a pass: the batch is done, or due again at its earliest next attempt. Members whose turn
-    /// it was and who were not recorded in this pass are due at `resume_at`, without one at once.
-    async fn finish_pass(
-        &self,
-        lease: &Lease,
-        now: Timestamp,
-        resume_at: Option<Timestamp>,
-    ) -> Result<PassEnd, StoreError>;
+    /// Ends a pass: the batch is done, or due again at its earliest next attempt. One that came due
+    /// after the pass began is due as it was told; who had their turn in it and were not recorded
+    /// are due at `resume_at`.
+    async fn finish_pass(&self, lease: &Lease, times: PassTimes) -> Result<PassEnd, StoreError>;
 
     /// The clock was set back: whatever waits for an instant later than `latest` is due at once. No
     /// delay is as long, so that instant was reckoned from a time that has not come. What a caller

@@ -11,7 +11,7 @@ use tidings_core::batch::{Lane, Lease, LeasedBatch};
 use tidings_core::clock::{Clock, Timestamp};
 use tidings_core::metrics::Metrics;
 use tidings_core::queue::BatchQueue;
-use tidings_core::store::{Claim, DueGroup, PassEnd, SendingStore, StoreError};
+use tidings_core::store::{Claim, DueGroup, PassEnd, PassTimes, SendingStore, StoreError};
 use tidings_core::subscription::PushServiceGroup;
 use tidings_webpush::Randomness;
 use tokio::sync::Notify;
@@ -250,7 +250,11 @@ async fn give_back(
     let mut told = false;
     loop {
         let now = clock.now();
-        match store.finish_pass(lease, now, Some(now.plus(rest))).await {
+        let times = PassTimes {
+            resume_at: Some(now.plus(rest)),
+            ..PassTimes::at(now)
+        };
+        match store.finish_pass(lease, times).await {
             Err(StoreError::LeaseLost) | Ok(_) => return,
             Err(_) if stop.is_cancelled() => return,
             Err(error) => {

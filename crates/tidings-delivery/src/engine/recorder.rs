@@ -8,7 +8,7 @@ use tidings_core::batch::{Batch, Lease};
 use tidings_core::clock::{Clock, Timestamp};
 use tidings_core::delivery::Outcome;
 use tidings_core::metrics::Metrics;
-use tidings_core::store::{PassEnd, SendingStore, StoreError};
+use tidings_core::store::{PassEnd, PassTimes, SendingStore, StoreError};
 
 use crate::engine::pass_report::PassReport;
 use crate::engine::record_health::RecordHealth;
@@ -39,6 +39,8 @@ impl Recording {
 pub(super) struct Recorder {
     shared: Recording,
     lease: Lease,
+    /// When the pass began.
+    began_at: Timestamp,
     waiting: Vec<Outcome>,
     report: PassReport,
 }
@@ -46,6 +48,7 @@ pub(super) struct Recorder {
 impl Recorder {
     pub(super) fn new(shared: Recording, lease: Lease) -> Self {
         Self {
+            began_at: shared.clock.now(),
             shared,
             lease,
             waiting: Vec::new(),
@@ -89,7 +92,14 @@ impl Recorder {
     /// Ends the pass. Members without an outcome are due at `resume_at`, or at once.
     pub(super) async fn finish(&self, resume_at: Option<Timestamp>) -> Result<PassEnd, StoreError> {
         let Recording { store, clock, .. } = &self.shared;
-        let finish = || store.finish_pass(&self.lease, clock.now(), resume_at);
+        let finish = || {
+            let times = PassTimes {
+                began_at: self.began_at,
+                now: clock.now(),
+                resume_at,
+            };
+            store.finish_pass(&self.lease, times)
+        };
         self.insist(finish).await
     }
 

@@ -3,6 +3,7 @@ use std::time::Duration;
 use tidings_core::clock::Timestamp;
 use tidings_core::delivery::OutcomeKind;
 use tidings_core::message::{Audience, NewMessage};
+use tidings_core::store::PassTimes;
 
 use crate::harness::Harness;
 use crate::world::{Sending, World, list_of, seqs};
@@ -27,7 +28,7 @@ async fn retried<H: Harness>(world: &World<H>, next_attempt_at: Timestamp) -> Se
         )
         .await;
     let store = world.store();
-    let finished = store.finish_pass(&sending.lease, world.now(), None);
+    let finished = store.finish_pass(&sending.lease, PassTimes::at(world.now()));
     finished.await.unwrap();
     sending
 }
@@ -64,7 +65,7 @@ pub(crate) async fn one_late_retry_among_others_is_due<H: Harness>(world: World<
     let outcomes = vec![sending.outcome(0, at(0)), sending.outcome(1, at(55))];
     world.record(&sending, outcomes).await;
     let store = world.store();
-    let finished = store.finish_pass(&sending.lease, world.now(), None);
+    let finished = store.finish_pass(&sending.lease, PassTimes::at(world.now()));
     finished.await.unwrap();
     assert_eq!(set_back(&world, Duration::from_mins(1)).await, 1);
     world.wait(Duration::from_mins(1));

@@ -7,7 +7,7 @@ use tidings_core::delivery::OutcomeKind;
 use tidings_core::mac::MacSecrets;
 use tidings_core::message::Audience;
 use tidings_core::receipt::ReceiptEvent;
-use tidings_core::store::{Accepted, ApiTokenUse, PassEnd};
+use tidings_core::store::{Accepted, ApiTokenUse, PassEnd, PassTimes};
 use tidings_core::subscription::SubscriptionState;
 use tidings_core::vapid_key::VapidKeyState;
 use tidings_webpush::SystemRandomness;
@@ -175,7 +175,7 @@ pub(crate) async fn finished_passes_survive<H: Harness>(mut world: World<H>) {
     world.record(&done, done.all(OutcomeKind::Accepted)).await;
     world
         .store()
-        .finish_pass(&done.lease, world.now(), None)
+        .finish_pass(&done.lease, PassTimes::at(world.now()))
         .await
         .unwrap();
     let waiting = world.sending(1).await;
@@ -188,7 +188,7 @@ pub(crate) async fn finished_passes_survive<H: Harness>(mut world: World<H>) {
         .await;
     let end = world
         .store()
-        .finish_pass(&waiting.lease, world.now(), None)
+        .finish_pass(&waiting.lease, PassTimes::at(world.now()))
         .await
         .unwrap();
     assert_eq!(

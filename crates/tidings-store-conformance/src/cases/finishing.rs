@@ -5,7 +5,7 @@ use tidings_core::batch::Lane;
 use tidings_core::clock::Timestamp;
 use tidings_core::delivery::OutcomeKind;
 use tidings_core::message::{Audience, MessageState};
-use tidings_core::store::{DueGroup, PassEnd};
+use tidings_core::store::{DueGroup, PassEnd, PassTimes};
 
 use crate::harness::Harness;
 use crate::world::{Sending, World, all_accepted, at_once, list_of, mozilla, range_of, seqs};
@@ -13,7 +13,7 @@ use crate::world::{Sending, World, all_accepted, at_once, list_of, mozilla, rang
 async fn finish<H: Harness>(world: &World<H>, sending: &Sending) -> PassEnd {
     world
         .store()
-        .finish_pass(&sending.lease, world.now(), None)
+        .finish_pass(&sending.lease, PassTimes::at(world.now()))
         .await
         .unwrap()
 }
@@ -96,7 +96,10 @@ async fn finish_all_at_once<H: Harness>(world: &World<H>) -> Vec<PassEnd> {
         let accepted = all_accepted(&leased.batch);
         async move {
             store.record(&leased.lease, accepted, now).await.unwrap();
-            store.finish_pass(&leased.lease, now, None).await.unwrap()
+            store
+                .finish_pass(&leased.lease, PassTimes::at(now))
+                .await
+                .unwrap()
         }
     });
     at_once(passes).await
@@ -245,14 +248,59 @@ pub(crate) async fn a_retry_is_not_held_up_by_who_was_left_out<H: Harness>(world
     assert_eq!(finish_until(&world, &sending, resume_at).await, end);
 }
 
+pub(crate) async fn a_retry_that_came_due_in_the_pass_is_not_held_up<H: Harness>(world: World<H>) {
+    let mut sending = world.sending(3).await;
+    let retry_at = |sending: &Sending, n, next_attempt_at| {
+        sending.outcome(n, OutcomeKind::Retrying { next_attempt_at })
+    };
+    let first = world.now();
+    let had_its_turn = retry_at(&sending, 0, first);
+    world.record(&sending, vec![had_its_turn]).await;
+    finish(&world, &sending).await;
+    world.claim_again(&mut sending).await;
+    let began_at = world.now();
+    let next_attempt_at = began_at.plus(Duration::from_secs(1));
+    let retry = retry_at(&sending, 1, next_attempt_at);
+    world.record(&sending, vec![retry]).await;
+    let now = world.wait(Duration::from_secs(5));
+    let resume_at = now.plus(Duration::from_mins(1));
+    let times = PassTimes {
+        began_at,
+        now,
+        resume_at: Some(resume_at),
+    };
+    let store = world.store();
+    let end = store.finish_pass(&sending.lease, times).await.unwrap();
+    let not_before = next_attempt_at;
+    assert_eq!(end, PassEnd::Again { not_before });
+
+    world.claim_again(&mut sending).await;
+    let accepted = sending.outcome(1, OutcomeKind::Accepted);
+    world.record(&sending, vec![accepted]).await;
+    // Who had no outcome waits, in a pass that seems to begin later too: the clock was set back.
+    let times = PassTimes {
+        began_at: resume_at,
+        ..times
+    };
+    let end = store.finish_pass(&sending.lease, times).await.unwrap();
+    let not_before = resume_at;
+    assert_eq!(end, PassEnd::Again { not_before });
+}
+
 async fn finish_until<H: Harness>(
     world: &World<H>,
     sending: &Sending,
     resume_at: Timestamp,
 ) -> PassEnd {
-    let store = world.store();
-    let finished = store.finish_pass(&sending.lease, world.now(), Some(resume_at));
-    finished.await.unwrap()
+    let times = PassTimes {
+        resume_at: Some(resume_at),
+        ..PassTimes::at(world.now())
+    };
+    world
+        .store()
+        .finish_pass(&sending.lease, times)
+        .await
+        .unwrap()
 }
 
 pub(crate) async fn a_missed_attempt_is_due_at_once<H: Harness>(world: World<H>) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidings_core::batch::{BatchId, Lease};
 use tidings_core::delivery::{Outcome, OutcomeKind};
 use tidings_core::message::{MessageCounts, MessageState};
-use tidings_core::store::{PassEnd, StoreError};
+use tidings_core::store::{PassEnd, PassTimes, StoreError};
 use tidings_core::subscription::SubscriptionState;
 
 use crate::harness::Harness;
@@ -83,7 +83,7 @@ pub(crate) async fn a_lost_lease_does_not_disturb_the_next<H: Harness>(mut world
         .await;
     let end = world
         .store()
-        .finish_pass(&sending.lease, world.now(), None)
+        .finish_pass(&sending.lease, PassTimes::at(world.now()))
         .await
         .unwrap();
     assert_eq!(end, PassEnd::Done { message_done: true });
@@ -125,7 +125,7 @@ pub(crate) async fn a_finished_lease_records_nothing<H: Harness>(world: World<H>
     let first = sending.lease.clone();
     let end = world
         .store()
-        .finish_pass(&first, world.now(), None)
+        .finish_pass(&first, PassTimes::at(world.now()))
         .await
         .unwrap();
     assert!(
@@ -140,7 +140,7 @@ pub(crate) async fn a_finished_lease_records_nothing<H: Harness>(world: World<H>
         .await;
     world
         .store()
-        .finish_pass(&sending.lease, world.now(), None)
+        .finish_pass(&sending.lease, PassTimes::at(world.now()))
         .await
         .unwrap();
     for lease in [&first, &sending.lease] {
@@ -165,7 +165,7 @@ pub(crate) async fn of_concurrent_passes_one_is_finished<H: Harness>(world: Worl
         .await;
     let passes = (0..8).map(|_| {
         let (store, lease) = (world.store(), sending.lease.clone());
-        async move { store.finish_pass(&lease, now, None).await }
+        async move { store.finish_pass(&lease, PassTimes::at(now)).await }
     });
     let ends = at_once(passes).await;
     let done = |end: &&Result<_, _>| matches!(end, Ok(PassEnd::Done { message_done: true }));
@@ -214,7 +214,10 @@ async fn assert_useless<H: Harness>(world: &World<H>, sending: &Sending, lease: 
 /// Whether recording and finishing are told that the lease is lost.
 async fn lost<H: Harness>(world: &World<H>, lease: &Lease, outcomes: Vec<Outcome>) -> [bool; 2] {
     let recorded = world.store().record(lease, outcomes, world.now()).await;
-    let finished = world.store().finish_pass(lease, world.now(), None).await;
+    let finished = world
+        .store()
+        .finish_pass(lease, PassTimes::at(world.now()))
+        .await;
     [
         matches!(recorded, Err(StoreError::LeaseLost)),
         matches!(finished, Err(StoreError::LeaseLost)),

@@ -5,7 +5,7 @@ use tidings_core::application::ApplicationId;
 use tidings_core::batch::{BatchId, Bitmap, Selection, Seq};
 use tidings_core::id::MessageId;
 use tidings_core::message::{Audience, DIRECT_AUDIENCE, MessageState, NewMessage, Plan};
-use tidings_core::store::{PassEnd, PlannedStep};
+use tidings_core::store::{PassEnd, PassTimes, PlannedStep};
 use tidings_core::subscription::UserId;
 
 use crate::harness::Harness;
@@ -231,7 +231,7 @@ pub(crate) async fn a_plan_that_completes_last_ends_the_message<H: Harness>(worl
         .unwrap();
     let end = world
         .store()
-        .finish_pass(&leased.lease, world.now(), None)
+        .finish_pass(&leased.lease, PassTimes::at(world.now()))
         .await
         .unwrap();
     assert_eq!(

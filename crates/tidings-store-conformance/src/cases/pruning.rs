@@ -6,7 +6,9 @@ use tidings_core::batch::{NewBatch, Seq};
 use tidings_core::clock::Timestamp;
 use tidings_core::delivery::{LastAnswer, OutcomeKind};
 use tidings_core::message::{Audience, NewMessage};
-use tidings_core::store::{Claim, NewSubscription, Recorded, SuspectPage, SuspectedWave, Sweep};
+use tidings_core::store::{
+    Claim, NewSubscription, PassTimes, Recorded, SuspectPage, SuspectedWave, Sweep,
+};
 use tidings_core::subscription::{PushServiceGroup, SubscriptionState};
 use tidings_webpush::PushService;
 
@@ -391,7 +393,7 @@ pub(crate) async fn sending_goes_on_in_a_wave<H: Harness>(world: World<H>) {
     gone(&world, &sending, 0..50).await;
     answer(&world, &sending, 50..60, OutcomeKind::Accepted).await;
     let finished = world.store();
-    let finished = finished.finish_pass(&sending.lease, world.now(), None);
+    let finished = finished.finish_pass(&sending.lease, PassTimes::at(world.now()));
     finished.await.unwrap();
     let counts = world.counts(sending.message).await;
     assert_eq!((counts.gone, counts.accepted), (50, 10));

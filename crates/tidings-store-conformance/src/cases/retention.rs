@@ -5,7 +5,7 @@ use tidings_core::clock::Timestamp;
 use tidings_core::delivery::OutcomeKind;
 use tidings_core::message::{Audience, MessageState};
 use tidings_core::receipt::ReceiptEvent;
-use tidings_core::store::{Accepted, PageRequest, StoreError, Sweep, Swept};
+use tidings_core::store::{Accepted, PageRequest, PassTimes, StoreError, Sweep, Swept};
 use tokio::task::JoinSet;
 
 use crate::harness::Harness;
@@ -16,7 +16,7 @@ const APP: ApplicationId = ApplicationId::DEFAULT;
 
 async fn finish<H: Harness>(world: &World<H>, sending: &Sending) {
     let store = world.store();
-    let finished = store.finish_pass(&sending.lease, world.now(), None);
+    let finished = store.finish_pass(&sending.lease, PassTimes::at(world.now()));
     finished.await.unwrap();
 }
 
@@ -127,7 +127,10 @@ pub(crate) async fn counts_are_exact_while_many_deliveries_are_folded<H: Harness
         let (store, now) = (world.store(), world.now());
         let outcomes = outcomes.collect();
         store.record(&leased.lease, outcomes, now).await.unwrap();
-        store.finish_pass(&leased.lease, now, None).await.unwrap();
+        store
+            .finish_pass(&leased.lease, PassTimes::at(now))
+            .await
+            .unwrap();
     }
     let before = views::message(&world.message(message).await);
     assert_eq!(

@@ -12,7 +12,7 @@ use tidings_core::id::{MessageId, VapidKeyId};
 use tidings_core::message::{MessageRecord, MessageToSend, NewMessage, Plan};
 use tidings_core::store::{
     Accepted, AudienceMember, BatchStore, Claim, DueGroup, IdempotencyKey, KeptToken, LoadedMember,
-    MessageStore, NewVapidKey, Page, PageRequest, PassEnd, PlannedStep, Recorded, Store,
+    MessageStore, NewVapidKey, Page, PageRequest, PassEnd, PassTimes, PlannedStep, Recorded, Store,
     StoreError, SuspectedWave, VapidKeyStore,
 };
 use tidings_core::vapid_key::{VapidKeyRecord, VapidKeyState};
@@ -224,7 +224,7 @@ delegate! { BatchStore {
     claim_due(claim: Claim) -> Vec<LeasedBatch>;
     load_members(batch: &Batch, positions: Vec<Position>, now: Timestamp) -> Vec<LoadedMember>;
     suspected_waves() -> Vec<SuspectedWave>;
-    finish_pass(lease: &Lease, now: Timestamp, resume_at: Option<Timestamp>) -> PassEnd;
+    finish_pass(lease: &Lease, times: PassTimes) -> PassEnd;
     due_after_clock_jump(now: Timestamp, latest: Timestamp) -> u64;
     release(lease: &Lease) -> ();
     renew(lease: &Lease) -> bool;

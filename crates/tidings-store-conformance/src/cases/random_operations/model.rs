@@ -8,7 +8,7 @@ use tidings_core::clock::Timestamp;
 use tidings_core::delivery::{Outcome, OutcomeKind};
 use tidings_core::id::MessageId;
 use tidings_core::message::{Audience, MessageCounts, MessageState};
-use tidings_core::store::{PassEnd, StoreError};
+use tidings_core::store::{PassEnd, PassTimes, StoreError};
 use tidings_core::subscription::{SubscriptionRecord, SubscriptionState};
 
 use crate::harness::Harness;
@@ -303,7 +303,7 @@ impl<H: Harness> Checked<H> {
         let end = self
             .world
             .store()
-            .finish_pass(&lease, now, None)
+            .finish_pass(&lease, PassTimes::at(now))
             .await
             .unwrap();
         let earliest = self.batches[index]
