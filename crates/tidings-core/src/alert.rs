@@ -173,7 +173,8 @@ impl Condition {
             Self::PushServiceUnreachable { push_service } => format!(
                 "Check this machine's name resolution, its route to the internet, firewall and \
                  certificate authorities{}. Sending goes on by itself with the first answer; one \
-                 message is tried at least every minute.",
+                 message is tried at least every minute. Once nothing was to be sent there for 10 \
+                 minutes, this alert ends.",
                 probe(*push_service)
             ),
             Self::SuspectedWave { .. } => "If the push service was wrong, restore them with POST \

@@ -167,16 +167,15 @@ impl Manners {
         now: Instant,
     ) -> Result<usize, Duration> {
         let service = group.service();
-        let (closed, unreachable) = self.with(service, |it| {
-            (it.closed(now, &self.policy), it.news(now, &self.policy))
-        });
-        self.tell(
-            service,
-            News {
+        let closed = self.with(service, |it| {
+            let unreachable = it.news(now, &self.policy);
+            let news = News {
                 unreachable,
                 ..News::default()
-            },
-        );
+            };
+            self.tell(service, news);
+            it.closed(now, &self.policy)
+        });
         match closed {
             None => Ok(match lane {
                 Lane::Direct => self.policy.direct_batches,
@@ -200,10 +199,11 @@ impl Manners {
         } else {
             self.jitter()
         };
-        let (news, shared) = self.with(service, |it| {
+        let shared = self.with(service, |it| {
             let news = it.ended(stay, end, now, jitter, &self.policy);
+            self.tell(service, news);
             self.tell_load(service, it);
-            (news, it.is_shared())
+            it.is_shared()
         });
         if let Some(class) = class {
             self.metrics.answered(service, class);
@@ -221,9 +221,10 @@ impl Manners {
                 self.wake_one(service, lane);
             }
         }
-        self.tell(service, news);
     }
 
+    /// While the lock is held: two that tell the opposite shall be heard in the order in which it
+    /// came to be.
     fn tell(&self, service: PushService, news: News) {
         if let Some((change, vapid_key)) = news.key {
             let condition = Condition::KeyPaused {
@@ -243,7 +244,8 @@ impl Manners {
                 push_service: service,
             };
             if unreachable {
-                self.alerts.raise(condition);
+                // Whether it still is, nobody finds out once nothing is to be sent there.
+                self.alerts.raise_for(condition, self.policy.origin_memory);
             } else {
                 self.alerts.clear(condition.kind(), &condition.subject());
             }

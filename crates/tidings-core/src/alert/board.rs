@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::alert::{Alert, AlertKind, Condition, Subject};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 
 /// The most alerts there are at once. Subjects are push services, keys and applications, so there
 /// are few; should there be more, what is wrong is known from these.
@@ -14,7 +15,15 @@ const MOST_ALERTS: usize = 1000;
 /// The conditions that hold at present. Says in the log when one begins, and when it ends.
 pub struct AlertBoard {
     clock: Arc<dyn Clock>,
-    alerts: Mutex<BTreeMap<(AlertKind, Subject), Alert>>,
+    alerts: Mutex<Alerts>,
+}
+
+type Alerts = BTreeMap<(AlertKind, Subject), Standing>;
+
+struct Standing {
+    alert: Alert,
+    /// It is over then, unless it is said again.
+    until: Option<Timestamp>,
 }
 
 impl AlertBoard {
@@ -28,10 +37,21 @@ impl AlertBoard {
 
     /// This condition holds. Saying so again changes what it says, not since when.
     pub fn raise(&self, condition: Condition) {
+        self.stand(condition, None);
+    }
+
+    /// This condition holds, for so long if it is not said again. For what nobody may be there to
+    /// [clear](Self::clear).
+    pub fn raise_for(&self, condition: Condition, lasts: Duration) {
+        self.stand(condition, Some(self.clock.now().plus(lasts)));
+    }
+
+    fn stand(&self, condition: Condition, until: Option<Timestamp>) {
         let key = (condition.kind(), condition.subject());
         let mut alerts = self.lock();
         if let Some(known) = alerts.get_mut(&key) {
-            known.condition = condition;
+            known.alert.condition = condition;
+            known.until = until;
             return;
         }
         if alerts.len() >= MOST_ALERTS {
@@ -39,14 +59,15 @@ impl AlertBoard {
         }
         let since = condition.since().unwrap_or_else(|| self.clock.now());
         tell_beginning(&condition);
-        alerts.insert(key, Alert { since, condition });
+        let alert = Alert { since, condition };
+        alerts.insert(key, Standing { alert, until });
     }
 
     /// This condition does not hold any more, if it ever did.
     pub fn clear(&self, kind: AlertKind, subject: &Subject) {
         let ended = self.lock().remove(&(kind, subject.clone()));
-        if let Some(alert) = ended {
-            self.tell_end(&alert);
+        if let Some(ended) = ended {
+            self.tell_end(&ended.alert);
         }
     }
 
@@ -69,7 +90,9 @@ impl AlertBoard {
 
     /// What holds at present, the oldest first.
     pub fn alerts(&self) -> Vec<Alert> {
-        let mut alerts: Vec<_> = self.lock().values().cloned().collect();
+        let alerts = self.lock();
+        let alerts = alerts.values().map(|standing| standing.alert.clone());
+        let mut alerts: Vec<_> = alerts.collect();
         alerts.sort_by_key(|alert| alert.since);
         alerts
     }
@@ -80,8 +103,17 @@ impl AlertBoard {
         alerts.keys().filter(|(known, _)| *known == kind).count()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(AlertKind, Subject), Alert>> {
-        self.alerts.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What holds at present.
+    fn lock(&self) -> MutexGuard<'_, Alerts> {
+        let mut alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
+        if alerts.values().any(|standing| standing.until.is_some()) {
+            let now = self.clock.now();
+            let over = |standing: &mut Standing| standing.until.is_some_and(|until| until <= now);
+            for (_, ended) in alerts.extract_if(.., |_, standing| over(standing)) {
+                self.tell_end(&ended.alert);
+            }
+        }
+        alerts
     }
 
     fn tell_end(&self, alert: &Alert) {
@@ -123,7 +155,6 @@ mod tests {
 
     use super::*;
     use crate::application::ApplicationName;
-    use crate::clock::Timestamp;
     use crate::id::VapidKeyId;
 
     /// Each look is one second after the one before.
@@ -204,6 +235,25 @@ mod tests {
         assert_eq!(alerts.len(), 2);
         assert_eq!(alerts[0].condition, wave(PushService::Fcm, 70));
         assert_eq!(alerts[0].since.as_millis(), 5, "the store knows since when");
+    }
+
+    #[test]
+    fn what_is_said_for_a_while_is_over_then_unless_it_is_said_again() {
+        let board = board();
+        let fcm = || unreachable(PushService::Fcm);
+        let lasts = Duration::from_secs(10);
+        board.raise_for(fcm(), lasts);
+        for _ in 0..20 {
+            board.raise_for(fcm(), lasts);
+            assert_eq!(board.alerts().len(), 1);
+        }
+        // Each look is a second.
+        let left = std::iter::repeat_with(|| board.count(AlertKind::PushServiceUnreachable));
+        assert_eq!(left.take_while(|count| *count == 1).count(), 7);
+        board.raise_for(fcm(), lasts);
+        board.raise(fcm());
+        let left = (0..20).map(|_| board.count(AlertKind::PushServiceUnreachable));
+        assert_eq!(left.sum::<usize>(), 20, "until it is cleared");
     }
 
     #[test]

@@ -10,6 +10,14 @@ use crate::manners::breaker::Breaker;
 use crate::manners::policy::MannersPolicy;
 use crate::manners::refusal_pause::RefusalPause;
 
+/// Where user agents of known push services have their subscriptions; nobody else has a say in what
+/// answers there. WNS has many names, below a domain.
+const WELL_KNOWN: [&str; 3] = [
+    "https://fcm.googleapis.com",
+    "https://updates.push.services.mozilla.com",
+    "https://web.push.apple.com",
+];
+
 /// An origin's place. It is the same origin's as long as anything is under way there.
 pub(super) type OriginId = usize;
 
@@ -46,7 +54,9 @@ impl Origin {
     /// Whether it is known to belong to the push service: the hosts of some are whatever is below a
     /// domain, and a stranger may have made this one up.
     pub(super) fn is_credible(&self, policy: &MannersPolicy) -> bool {
-        self.has_answered || self.unanswered.len() >= policy.refused_subscriptions
+        self.has_answered
+            || WELL_KNOWN.contains(&&*self.name)
+            || self.unanswered.len() >= policy.refused_subscriptions
     }
 
     /// Nothing would be lost by forgetting it: an open breaker is worth more than a closed one.

@@ -66,6 +66,11 @@ pub struct MannersPolicy {
     pub other_origin_most: usize,
     /// Of these, so many are kept for the direct lane.
     pub other_origin_direct: usize,
+    /// Deliveries under way at one of the other push services that has not answered yet, of both
+    /// lanes: names are made up faster than servers.
+    pub other_new_most: usize,
+    /// Of these, so many are kept for the direct lane.
+    pub other_new_direct: usize,
     /// One of the other push services that has no room, and has not answered for so long, is not
     /// waited for.
     pub other_patience: Duration,
@@ -108,6 +113,8 @@ impl Default for MannersPolicy {
             other_most: 256,
             other_origin_most: 16,
             other_origin_direct: 4,
+            other_new_most: 3,
+            other_new_direct: 1,
             other_patience: Duration::from_secs(1),
             bulk_batches: 4,
             direct_batches: 64,

@@ -208,7 +208,8 @@ impl Service {
         (!self.shared && recent.all(unreachable)).then_some(wait)
     }
 
-    /// Whether it has just become, or is no longer, one that cannot be reached for a good while.
+    /// Whether it cannot be reached for a good while. Said again each time, for it holds only for a
+    /// while; that it can be reached is said once.
     pub(super) fn news(&mut self, now: Instant, policy: &MannersPolicy) -> Option<bool> {
         if self.shared {
             return None;
@@ -217,13 +218,13 @@ impl Service {
         let for_long = |origin: &Origin| {
             let open = origin.breaker.open_since();
             open.is_some_and(|at| now.saturating_duration_since(at) >= policy.breaker_alert)
+                && origin.is_credible(policy)
         };
         // Without any recent one, what was said last holds.
         recent.peek()?;
         let unreachable = recent.all(for_long);
-        let is_news = unreachable != self.alerted;
-        self.alerted = unreachable;
-        is_news.then_some(unreachable)
+        let was = std::mem::replace(&mut self.alerted, unreachable);
+        (unreachable || was).then_some(unreachable)
     }
 
     fn slot(&self, lane: Lane) -> Option<Slot> {
@@ -287,6 +288,8 @@ impl Service {
             origin.unanswered.clear();
             was_open = origin.breaker.answered();
         }
+        // One stranger's server that is slow says nothing about the others.
+        let latency = if self.shared { Duration::ZERO } else { latency };
         self.concurrency.answered(latency, now, policy);
         let mut news = News::default();
         if was_open {
@@ -395,12 +398,14 @@ impl Service {
 
 /// Whether an origin has as many deliveries under way as it may have.
 fn is_crowded(origin: &Origin, lane: Lane, policy: &MannersPolicy) -> bool {
+    let (most, for_direct) = if origin.has_answered {
+        (policy.other_origin_most, policy.other_origin_direct)
+    } else {
+        (policy.other_new_most, policy.other_new_direct)
+    };
     let most = match lane {
-        Lane::Direct => policy.other_origin_most,
-        Lane::Bulk => policy
-            .other_origin_most
-            .saturating_sub(policy.other_origin_direct)
-            .max(1),
+        Lane::Direct => most,
+        Lane::Bulk => most.saturating_sub(for_direct).max(1),
     };
     origin.under_way >= most
 }

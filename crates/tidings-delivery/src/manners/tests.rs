@@ -20,6 +20,7 @@ struct World {
     manners: Arc<Manners>,
     alerts: Arc<AlertBoard>,
     metrics: Arc<Metrics>,
+    clock: Arc<FixedClock>,
     now: Instant,
 }
 
@@ -29,7 +30,8 @@ impl World {
     }
 
     fn with(policy: MannersPolicy) -> Self {
-        let alerts = Arc::new(AlertBoard::new(Arc::new(FixedClock::default())));
+        let clock = Arc::new(FixedClock::default());
+        let alerts = Arc::new(AlertBoard::new(clock.clone()));
         let metrics = Arc::new(Metrics::default());
         let randomness = Arc::new(SeededRandomness::new(1));
         let manners = Manners::new(policy, alerts.clone(), metrics.clone(), randomness);
@@ -37,12 +39,14 @@ impl World {
             manners: Arc::new(manners),
             alerts,
             metrics,
+            clock,
             now: Instant::now(),
         }
     }
 
     fn pass(&mut self, time: Duration) {
         self.now += time;
+        self.clock.advance(time);
     }
 
     fn enter(&self, who: &Who) -> Entry {
@@ -284,6 +288,61 @@ fn probes_are_at_most_a_minute_apart_and_an_operator_is_told() {
 }
 
 #[test]
+fn an_alert_ends_when_nothing_is_to_be_sent_there_any_more() {
+    let mut world = World::new();
+    let unreachable = [AlertKind::PushServiceUnreachable];
+    let minute = Duration::from_mins(1);
+    for _ in 0..30 {
+        if let Entry::Go(visit) = world.enter(&fcm()) {
+            visit.ended(&VisitEnd::Unreachable, world.now);
+        }
+        world.pass(minute / 4);
+    }
+    assert_eq!(world.alerts(), unreachable);
+    let group = fcm().group;
+    for _ in 0..20 {
+        world.pass(minute);
+        // Something is due there, and asks whether it may be tried.
+        let _ = world.enter(&fcm());
+        let _ = world.manners.may_claim(&group, Lane::Bulk, world.now);
+        assert_eq!(world.alerts(), unreachable);
+    }
+    world.pass(10 * minute);
+    assert_eq!(world.alerts(), []);
+    world.send(&fcm(), &VisitEnd::Unreachable);
+    assert_eq!(world.alerts(), unreachable, "and is there again");
+}
+
+#[test]
+fn a_made_up_host_alone_alerts_nobody() {
+    let mut world = World::new();
+    let made_up = Who {
+        origin: "https://nowhere.notify.windows.com".to_owned(),
+        group: PushServiceGroup::of_service(PushService::Wns),
+        ..fcm()
+    };
+    let ask = |world: &mut World, endpoint| {
+        if let Entry::Go(visit) = world.enter(&made_up.endpoint(endpoint)) {
+            visit.ended(&VisitEnd::Unreachable, world.now);
+        }
+        world.pass(Duration::from_mins(1));
+    };
+    for endpoint in 0..19 {
+        ask(&mut world, endpoint % 5);
+    }
+    assert_eq!(world.alerts(), []);
+    for endpoint in 0..60 {
+        ask(&mut world, endpoint);
+    }
+    let alerts = world.alerts();
+    assert_eq!(
+        alerts,
+        [AlertKind::PushServiceUnreachable],
+        "so many are real"
+    );
+}
+
+#[test]
 fn resets_of_one_connection_open_no_breaker() {
     let mut world = World::new();
     for _ in 0..20 {
@@ -333,6 +392,7 @@ fn a_made_up_host_of_a_known_push_service_closes_nothing() {
 #[test]
 fn other_origins_share_little_and_the_hanging_one_is_not_waited_for() {
     let mut world = World::new();
+    world.send(&other("hangs.example"), &answered(&ACCEPTED));
     let hanging = world.fill(&other("hangs.example"));
     assert_eq!(hanging.len(), 12);
     let direct = world.fill(&other("hangs.example").direct());
@@ -351,6 +411,38 @@ fn other_origins_share_little_and_the_hanging_one_is_not_waited_for() {
     }
     assert_eq!(visits.len() + hanging.len(), 64, "together, to begin with");
     assert_eq!(world.fill(&fcm()).len(), 64, "known ones have their own");
+}
+
+#[test]
+fn a_strangers_new_origin_gets_little_until_it_has_answered() {
+    let world = World::new();
+    let new = other("new.example");
+    let bulk = world.fill(&new);
+    let direct = world.fill(&new.direct());
+    assert_eq!((bulk.len(), direct.len()), (2, 1));
+    assert!(matches!(world.enter(&new), Entry::Full));
+    drop(direct);
+    for visit in bulk {
+        visit.ended(&answered(&ACCEPTED), world.now);
+    }
+    assert_eq!(world.fill(&new).len(), 12);
+}
+
+#[test]
+fn a_slow_stranger_does_not_keep_the_others_small() {
+    let mut world = World::new();
+    let origins: Vec<_> = (0..64).map(|it| other(&format!("{it}.example"))).collect();
+    for round in 0..3 {
+        let visits: Vec<_> = origins.iter().flat_map(|who| world.fill(who)).collect();
+        world.pass(Duration::from_secs(1));
+        for (number, visit) in visits.into_iter().enumerate() {
+            let slow = round > 0 && number % 2 == 0;
+            let latency = Duration::from_millis(if slow { 20_000 } else { 50 });
+            let answer = &ACCEPTED;
+            visit.ended(&VisitEnd::Answered { answer, latency }, world.now);
+        }
+    }
+    assert_eq!(world.metrics.limit(PushService::Other, Lane::Bulk), 256);
 }
 
 #[test]
