@@ -29,6 +29,9 @@ pub(crate) struct Plan {
     pub(crate) hold: Option<Hold>,
     /// Whether the connection takes no more streams afterwards.
     pub(crate) wind_down: bool,
+    /// Whether a rule with a draw of its own decided: the next POST of the subscription meets the
+    /// chance that this one would have met.
+    pub(crate) is_undrawn: bool,
 }
 
 impl Plan {
@@ -37,6 +40,7 @@ impl Plan {
         delay: Duration::ZERO,
         hold: None,
         wind_down: false,
+        is_undrawn: false,
     };
 }
 
@@ -51,6 +55,8 @@ pub(crate) enum PlannedAnswer {
     WrongKey,
     /// None: the stream or its connection ends. Nobody gets the message.
     Break(Break),
+    /// The same, but a good message is taken in before.
+    BreakAfter(Break),
     /// None, ever, for as long as the sender waits. Nobody gets the message.
     Stall,
 }
@@ -76,6 +82,8 @@ pub(crate) struct Target<'a> {
     /// What names the subscription to chance; the same in every run, where it can be.
     pub(crate) subject: u64,
     /// How many POSTs its subscription had before.
+    pub(crate) posts: u64,
+    /// Of these, how many were not decided by a rule with a draw of its own.
     pub(crate) nth: u64,
     /// How many POSTs its connection has carried, this one included.
     pub(crate) on_connection: u64,
@@ -125,6 +133,7 @@ enum Deed {
     Fixed(Arc<FixedAnswer>),
     WrongKey,
     Break(Break),
+    BreakAfter(Break),
     Stall,
 }
 
@@ -204,7 +213,8 @@ impl Behaviour {
             return plan;
         }
         let place = self.place(target.subject);
-        let draw = Draw::new(self.seed).of(target.subject).of(target.nth);
+        let subject = Draw::new(self.seed).of(target.subject);
+        let draw = subject.of(target.nth);
         // Of the rules that exclude each other, each has its part of one and the same draw.
         let drawn = draw.unit();
         let mut passed = 0.0;
@@ -213,9 +223,14 @@ impl Behaviour {
             if !rule.is_about(target, place) {
                 continue;
             }
-            let own = draw.of(number);
+            let draws_alone = rule.document.draws_alone();
+            let own = if draws_alone {
+                subject.of(target.posts).of(number)
+            } else {
+                draw.of(number)
+            };
             if let Some(probability) = rule.document.probability {
-                let is_hit = if rule.document.and_next {
+                let is_hit = if draws_alone || rule.document.and_next {
                     own.of(0).unit() < probability
                 } else {
                     passed += probability;
@@ -231,6 +246,7 @@ impl Behaviour {
             plan.delay += rule.document.delay_ms.draw(own);
             if !rule.document.and_next {
                 self.carry_out(rule, &mut plan);
+                plan.is_undrawn = draws_alone;
                 break;
             }
         }
@@ -243,6 +259,7 @@ impl Behaviour {
             Deed::Fixed(answer) => PlannedAnswer::Fixed(answer),
             Deed::WrongKey => PlannedAnswer::WrongKey,
             Deed::Break(how) => PlannedAnswer::Break(how),
+            Deed::BreakAfter(how) => PlannedAnswer::BreakAfter(how),
             Deed::Stall => PlannedAnswer::Stall,
         };
         plan.wind_down = rule.document.winds_down();
@@ -324,6 +341,7 @@ mod tests {
             token,
             site: None,
             subject,
+            posts: nth,
             nth,
             on_connection: nth + 1,
         })
@@ -370,6 +388,46 @@ mod tests {
             .replace(document::parse(rules.as_bytes()).unwrap())
             .unwrap();
         assert_ne!(all(&behave(rules)), all(&other));
+    }
+
+    #[test]
+    fn whom_a_rule_with_times_met_does_not_change_whom_the_others_meet() {
+        for passing in [
+            r#"{"status":429,"times":40}"#,
+            r#"{"status":429,"times":40,"probability":0.5}"#,
+            r#"{"status":429,"every":3}"#,
+            r#"{"status":429,"every":3,"probability":0.5}"#,
+        ] {
+            let rules = r#"{"status":503,"probability":0.3},{"reset":true,"probability":0.2}"#;
+            let alone = behave(&format!("[{rules}]"));
+            let beside = behave(&format!("[{passing},{rules}]"));
+            let mut met = 0;
+            for subject in 0..100 {
+                // It posts until it is answered, as a sender does.
+                let (mut posts, mut nth) = (0, 0);
+                while nth < 4 {
+                    let target = |nth| Target {
+                        token: "a",
+                        site: None,
+                        subject,
+                        posts,
+                        nth,
+                        on_connection: posts + 1,
+                    };
+                    let plan = beside.plan(&target(nth));
+                    posts += 1;
+                    if plan.is_undrawn {
+                        met += 1;
+                        assert_eq!(status(&plan), Some(429), "{passing}");
+                        continue;
+                    }
+                    let expected = plan_for(&alone, "a", subject, nth);
+                    assert_eq!(status(&plan), status(&expected), "{passing}");
+                    nth += 1;
+                }
+            }
+            assert!(met >= 40, "{passing} met {met}");
+        }
     }
 
     #[test]

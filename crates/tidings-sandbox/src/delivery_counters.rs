@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, Ordering};
 
 /// What one subscription got. Kept for each of ten million, so it is small: sixteen octets.
 #[derive(Default)]
@@ -9,6 +9,7 @@ pub(crate) struct DeliveryCounters {
     decrypted: AtomicU16,
     /// The period in which it last got something; they begin with 1.
     reached_in: AtomicU16,
+    undrawn: AtomicU8,
     ended: AtomicBool,
 }
 
@@ -16,6 +17,21 @@ impl DeliveryCounters {
     /// Counts one more POST, whatever came of it, and says how many there were before.
     pub(crate) fn count_post(&self) -> u32 {
         self.posts.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Counts one more POST whose answer no chance decided that others share in.
+    pub(crate) fn count_undrawn(&self) {
+        // At its largest value it stays: that is no error.
+        let _ = self
+            .undrawn
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+                count.checked_add(1)
+            });
+    }
+
+    /// How many those were. Stops at 255.
+    pub(crate) fn undrawn(&self) -> u8 {
+        self.undrawn.load(Ordering::Relaxed)
     }
 
     /// Counts one more message; true if it is the first in this period.

@@ -39,16 +39,19 @@
 //!   push service gives to a message signed with another key), `reset` (`RST_STREAM`),
 //!   `refuse_stream` (the same with `REFUSED_STREAM`), `disconnect` (TCP reset), `goaway`
 //!   (`"abrupt"`: the connection says goodbye and answers nothing more; `"graceful"`: it answers
-//!   what it has), `stall` (no answer, ever). Without an answer nobody gets the message.
+//!   what it has), `stall` (no answer, ever). Without an answer nobody gets the message, except
+//!   that with `after` beside `reset` or `disconnect` a good one is taken in before.
 //!   To whom it applies: `subscriptions` (endpoints or tokens), `share` (from 0 to 1: this part of
 //!   all subscriptions, always the same ones), `services` (personalities or hosts), `every` (each
 //!   so manieth POST of a connection), `times` (how many POSTs), `probability` (from 0 to 1).
 //!   The shares of several rules do not overlap, nor do their probabilities: with 0.1 and 0.05, one
-//!   POST in ten meets the first and one in twenty the second. A rule with `continue` adds its
+//!   POST in ten meets the first and one in twenty the second. A rule with `times` or `every` has
+//!   a draw of its own: with the same seed, the others meet the same POSTs whomever it met (its
+//!   first 255 of each subscription). A rule with `continue` adds its
 //!   delay, and the next ones are asked. `GET` shows the rules and the seed that chance follows
 //!   from ([`SandboxOptions::seed`]); `DELETE` brings honest answers back.
 //! - `PUT /sandbox/outage` puts services out of order: `{"services":["fcm"],"seconds":60,
-//!   "how":"refuse"}` (nobody listens), `"drop"` (connections end with a reset) or `"silence"`
+//!   "how":"refuse"}` (nobody listens; on Linux the port stays the sandbox's own), `"drop"` (connections end with a reset) or `"silence"`
 //!   (nothing is ever said). Their open connections end with a reset. `DELETE` ends it. Only
 //!   services played besides can be out of order, so that the controls are always reached.
 //! - `GET /sandbox/subscriptions` lists all virtual user agents as NDJSON: `endpoint`, `posts`,

@@ -156,10 +156,8 @@ impl PushService {
         let path = head.uri.path().strip_prefix("/wpush/").unwrap_or_default();
         let (version, token) = path.split_once('/').unwrap_or_default();
         let receiver = self.receiver(token);
-        let before = receiver
-            .as_ref()
-            .and_then(Receiver::counters)
-            .map_or(0, DeliveryCounters::count_post);
+        let counters = receiver.as_ref().and_then(Receiver::counters);
+        let posts = counters.map_or(0, DeliveryCounters::count_post);
         let plan = if self.behaviour.is_honest() {
             Plan::HONEST
         } else {
@@ -169,10 +167,16 @@ impl PushService {
                 subject: receiver
                     .as_ref()
                     .map_or_else(|| draw::thing(token), Receiver::subject),
-                nth: before.into(),
+                posts: posts.into(),
+                nth: posts
+                    .saturating_sub(counters.map_or(0, DeliveryCounters::undrawn).into())
+                    .into(),
                 on_connection: connection.posts(),
             })
         };
+        if let Some(counters) = counters.filter(|_| plan.is_undrawn) {
+            counters.count_undrawn();
+        }
         let endpoint = Endpoint { listener, version };
         let judge = || self.take_in(receiver, &endpoint, &head.headers, body);
         let answer = match plan.answer {
@@ -186,6 +190,11 @@ impl PushService {
             },
             PlannedAnswer::WrongKey => Answer::honest(&manner, Err(Refusal::OtherKey)),
             PlannedAnswer::Break(how) => return plan_without(Some(how)),
+            PlannedAnswer::BreakAfter(how) => {
+                // Whether it was good is what the sender does not learn.
+                let _ = judge();
+                return plan_without(Some(how));
+            }
             PlannedAnswer::Stall => return plan_without(None),
         };
         Decided {

@@ -26,8 +26,10 @@ use crate::{behaviour, control, landing, push};
 
 mod acceptor;
 mod http2;
+mod port;
 
 use acceptor::Acceptor;
+use port::Port;
 
 /// How long requests in flight have to end at a shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,9 +46,9 @@ impl Sandbox {
     /// If it cannot listen, has nothing to listen at, or cannot make or write its certificates.
     pub async fn start(options: SandboxOptions) -> Result<RunningSandbox, SandboxError> {
         let host = parse_host(&options.public_host)?;
-        let http = bind(options.http).await?;
-        let https = bind(options.https).await?;
-        let services = bind_services(&options).await?;
+        let http = bind(options.http)?;
+        let https = bind(options.https)?;
+        let services = bind_services(&options)?;
         if http.is_none() && https.is_none() && services.is_empty() {
             return Err(SandboxError::NoListener);
         }
@@ -71,11 +73,12 @@ impl Sandbox {
         let own = own
             .into_iter()
             .filter_map(|(kind, listener)| Some((kind, listener?)));
-        for (kind, listener) in own.chain(services) {
+        for (kind, (port, listener)) in own.chain(services) {
             let acceptor = Acceptor {
                 service: Arc::clone(&service),
                 router: router(Arc::clone(&service)),
                 listener: kind,
+                port,
                 tls: tls
                     .clone()
                     .filter(|_| kind != Listener::Http)
@@ -206,9 +209,6 @@ pub enum SandboxError {
         /// What was given.
         host: String,
     },
-    /// The system does not say where it listens.
-    #[error("the address listened at is not known: {0}")]
-    ListeningAddress(#[source] io::Error),
     /// There is no TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -233,38 +233,38 @@ fn parse_host(text: &str) -> Result<Host, SandboxError> {
     }
 }
 
-async fn bind(address: Option<SocketAddr>) -> Result<Option<TcpListener>, SandboxError> {
-    let Some(address) = address else {
-        return Ok(None);
-    };
-    let listener = TcpListener::bind(address).await;
-    listener
-        .map(Some)
-        .map_err(|source| SandboxError::Listen { address, source })
+/// A port, and who listens there.
+type Bound = (Port, TcpListener);
+
+fn bind(address: Option<SocketAddr>) -> Result<Option<Bound>, SandboxError> {
+    let claimed = address.map(|address| {
+        Port::claim(address).map_err(|source| SandboxError::Listen { address, source })
+    });
+    claimed.transpose()
 }
 
-async fn bind_services(options: &SandboxOptions) -> Result<Vec<TcpListener>, SandboxError> {
+fn bind_services(options: &SandboxOptions) -> Result<Vec<Bound>, SandboxError> {
     let got = options.services.len();
     if got > MAX_SERVICES {
         return Err(SandboxError::TooManyServices { got });
     }
-    let mut listeners = Vec::with_capacity(got);
+    let mut bound = Vec::with_capacity(got);
     for played in &options.services {
-        listeners.extend(bind(Some(played.listen)).await?);
+        bound.extend(bind(Some(played.listen))?);
     }
-    Ok(listeners)
+    Ok(bound)
 }
 
 fn sites(
     options: &SandboxOptions,
     host: &Host,
-    [http, https]: [Option<&TcpListener>; 2],
-    services: &[TcpListener],
+    [http, https]: [Option<&Bound>; 2],
+    services: &[Bound],
 ) -> Result<Sites, SandboxError> {
     let personality = options.personality;
-    let own = |scheme, listener: Option<&TcpListener>| {
-        listener
-            .map(|listener| site(personality, scheme, host.clone(), listener))
+    let own = |scheme, bound: Option<&Bound>| {
+        bound
+            .map(|(port, _)| site(personality, scheme, host.clone(), port.address()))
             .transpose()
     };
     let played = options.services.iter().zip(services);
@@ -272,8 +272,9 @@ fn sites(
         http: own("http", http)?,
         https: own("https", https)?,
         services: played
-            .map(|(played, listener)| {
-                site(played.personality, "https", played.host_or(host), listener)
+            .map(|(played, (port, _))| {
+                let host = played.host_or(host);
+                site(played.personality, "https", host, port.address())
             })
             .collect::<Result<_, _>>()?,
     })
@@ -283,11 +284,8 @@ fn site(
     personality: Personality,
     scheme: &str,
     host: Host,
-    listener: &TcpListener,
+    address: SocketAddr,
 ) -> Result<Site, SandboxError> {
-    let address = listener
-        .local_addr()
-        .map_err(SandboxError::ListeningAddress)?;
     let origin = origin(scheme, &host, address)?;
     Ok(Site::new(personality, host, address, origin))
 }

@@ -12,6 +12,9 @@ use super::{Break, Deed, FixedAnswer, FixedBody, Rule};
 /// The most rules that are in force at once.
 const MAX_RULES: usize = 256;
 
+const NOTHING_AFTER: &str =
+    "after says when the reset comes: it belongs to reset or disconnect, leave it out here";
+
 /// A rule as it is written in `PUT /sandbox/behaviour`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -30,6 +33,8 @@ pub(crate) struct RuleDocument {
     reset: bool,
     refuse_stream: bool,
     disconnect: bool,
+    /// Whether the message is taken in before its stream or connection is reset.
+    after: bool,
     goaway: Option<GoAway>,
     stall: bool,
     wrong_key: bool,
@@ -64,6 +69,12 @@ impl RuleDocument {
     pub(super) fn winds_down(&self) -> bool {
         self.goaway == Some(GoAway::Graceful)
     }
+
+    /// Whether it depends on the order in which POSTs come whom it applies to. No two runs share
+    /// that, so it has no part in the draw of the others.
+    pub(super) fn draws_alone(&self) -> bool {
+        self.times.is_some() || self.every.is_some()
+    }
 }
 
 /// Makes rules of what was read; each `share` begins where the one before ends.
@@ -80,7 +91,7 @@ pub(super) fn rules(documents: Vec<RuleDocument>) -> Result<Vec<Rule>, String> {
         let is_for_some = document.share.is_some()
             || document.subscriptions.is_some()
             || document.services.is_some()
-            || document.every.is_some();
+            || document.draws_alone();
         if !document.and_next && !is_for_some {
             likely += document.probability.unwrap_or_default();
         }
@@ -182,7 +193,10 @@ fn deed(document: &RuleDocument) -> Result<Deed, String> {
         return Err("a rule with continue only adds its delay_ms: leave the rest out".to_owned());
     }
     if let Some((_, deed)) = first {
-        return Ok(deed);
+        return after(document, deed);
+    }
+    if document.after {
+        return Err(NOTHING_AFTER.to_owned());
     }
     let Some(status) = document.status else {
         if document.retry_after.is_some() || document.body.is_some() || !document.headers.is_empty()
@@ -214,6 +228,15 @@ fn deed(document: &RuleDocument) -> Result<Deed, String> {
         headers: headers(document)?,
         body: document.body.as_ref().map(body),
     })))
+}
+
+/// The deed, once the message was taken in if that is asked for.
+fn after(document: &RuleDocument, deed: Deed) -> Result<Deed, String> {
+    match deed {
+        deed if !document.after => Ok(deed),
+        Deed::Break(how @ (Break::Reset | Break::Disconnect)) => Ok(Deed::BreakAfter(how)),
+        _ => Err(NOTHING_AFTER.to_owned()),
+    }
 }
 
 fn headers(document: &RuleDocument) -> Result<HeaderMap, String> {
@@ -267,6 +290,11 @@ mod tests {
                 "probability sum up",
             ),
             (r#"{"every":0}"#, "1 or more"),
+            (r#"{"after":true}"#, "leave it out"),
+            (r#"{"after":true,"status":503}"#, "leave it out"),
+            (r#"{"after":true,"refuse_stream":true}"#, "leave it out"),
+            (r#"{"after":true,"goaway":"abrupt"}"#, "leave it out"),
+            (r#"{"after":true,"continue":true}"#, "leave it out"),
             (r#"{"goaway":"now"}"#, "graceful"),
             (r#"{"stall":true,"disconnect":true}"#, "leave one out"),
             (r#"{"status":429,"continue":true}"#, "only adds"),

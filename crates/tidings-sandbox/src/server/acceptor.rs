@@ -24,6 +24,7 @@ use crate::connections::{Connection, Listener, OpenConnection, Order, Protocol};
 use crate::outage::{How, Outage};
 use crate::push::ResetStream;
 use crate::server::http2;
+use crate::server::port::Port;
 use crate::service::{PushService, Site};
 use crate::tcp::Tcp;
 
@@ -44,6 +45,7 @@ pub(super) struct Acceptor {
     pub(super) service: Arc<PushService>,
     pub(super) router: Router,
     pub(super) listener: Listener,
+    pub(super) port: Port,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) max_concurrent_streams: u32,
     /// Cancelled when nothing is waited for any more.
@@ -100,10 +102,10 @@ impl Acceptor {
             if site.outage.now() == Some(How::Refuse) {
                 continue;
             }
-            match TcpListener::bind(site.address).await {
+            match self.port.listen() {
                 Ok(listener) => return Some(listener),
                 Err(error) => {
-                    tracing::error!(%error, address = %site.address, "cannot listen again");
+                    tracing::error!(%error, address = %self.port.address(), "cannot listen again");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

@@ -90,6 +90,29 @@ async fn streams_are_reset_with_the_reason_that_was_chosen() {
 }
 
 #[tokio::test]
+async fn a_message_taken_in_before_the_reset_is_a_duplicate_when_it_comes_again() {
+    for how in ["reset", "disconnect"] {
+        let setup = playing(&["plain=127.0.0.1:0"]).await;
+        let subscription = setup.subscription("service=plain").await;
+        let key = VapidKey::generate().unwrap();
+        let rule = json!({how: true, "after": true, "times": 1});
+        setup.behave(&rule.to_string()).await;
+        let mut line = Line::to(&setup, &subscription).await;
+        assert!(line.post(&subscription, &key).await.is_err(), "{how}");
+        let stats = setup.stats().await;
+        let counts = ["resets", "accepted", "answered"].map(|name| &stats[name]);
+        assert_eq!(counts, [1, 1, 0], "{how}");
+        // The sender does not know, and tries again.
+        let mut line = Line::to(&setup, &subscription).await;
+        let answer = line.post(&subscription, &key).await.unwrap();
+        assert_eq!(answer, StatusCode::CREATED);
+        let stats = setup.stats().await;
+        let counts = ["accepted", "duplicates", "answered"].map(|name| &stats[name]);
+        assert_eq!(counts, [2, 1, 1], "{how}");
+    }
+}
+
+#[tokio::test]
 async fn an_abrupt_goodbye_answers_nothing() {
     let (setup, line, answer) = under(r#"{"goaway":"abrupt"}"#).await;
     // Its stream was before the last one that the goodbye names, so it may have been processed.
