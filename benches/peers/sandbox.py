@@ -21,7 +21,8 @@ class Sandbox(Child):
         self.ca = folder / "ca.pem"
         command = [tidings, "sandbox"]
         command += ["--listen", "127.0.0.1:0", "--listen-tls", "127.0.0.1:0", "--ca-file", self.ca]
-        command += ["--decrypt-one-in", decrypt_one_in]
+        # Nobody asks what arrived.
+        command += ["--decrypt-one-in", decrypt_one_in, "--keep-messages", "0"]
         super().__init__("sandbox", command, core, environment, folder)
 
     def __enter__(self):
