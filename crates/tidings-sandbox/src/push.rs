@@ -1,6 +1,7 @@
 //! RFC 8030 towards application servers: taking in push messages.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -9,6 +10,7 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures_util::future::poll_immediate;
 use http::StatusCode;
 use http::header::{AUTHORIZATION, HeaderMap};
 use http::request::Parts;
@@ -89,7 +91,13 @@ pub(crate) async fn take(
     let mut tally = service.stats.tally(connection, Protocol::of(head.version));
     let manner = service.manner(connection.listener);
     let limit = manner.personality.max_body_bytes();
-    let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {
+    let mut body = pin!(body);
+    let body = match poll_immediate(body.as_mut()).await {
+        Some(read) => Ok(read),
+        // Only who must wait needs a timer.
+        None => tokio::time::timeout(BODY_TIMEOUT, body).await,
+    };
+    let body = match body {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(ReadError::TooLarge)) => Err(Refusal::TooLarge { limit }),
         Ok(Err(ReadError::Incomplete)) | Err(_) => Err(Refusal::Incomplete),

@@ -24,6 +24,8 @@ pub(crate) struct VapidCheck {
     audience: String,
     checks_contact: bool,
     good: RwLock<HashMap<HeaderValue, Verified>>,
+    /// The newest of them: who sends to many sends it each time, and to compare is less than to hash.
+    newest: RwLock<Option<(HeaderValue, Verified)>>,
 }
 
 impl VapidCheck {
@@ -33,6 +35,7 @@ impl VapidCheck {
             audience,
             checks_contact: personality.checks_contact(),
             good: RwLock::default(),
+            newest: RwLock::default(),
         }
     }
 
@@ -73,17 +76,27 @@ impl VapidCheck {
         }
         // A copy: the value as it came shares its memory with all headers of its request.
         if let Ok(copy) = HeaderValue::from_bytes(token.as_bytes()) {
+            let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
+            *newest = Some((copy.clone(), verified.clone()));
             good.insert(copy, verified);
         }
     }
 
     fn known(&self, token: &HeaderValue, now: SystemTime) -> Option<VapidPublicKey> {
+        let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, verified)) = newest.as_ref().filter(|(good, _)| good == token) {
+            return still_good(verified, now);
+        }
+        drop(newest);
         let good = self.good.read().unwrap_or_else(PoisonError::into_inner);
-        let verified = good.get(token)?;
-        // Both ends again, in case the clock was set.
-        let left = verified.expires_at.duration_since(now).ok()?;
-        (!left.is_zero() && left <= LONGEST_LIFE).then(|| verified.public_key.clone())
+        still_good(good.get(token)?, now)
     }
+}
+
+/// Whose it is, unless the clock has moved past one of its ends.
+fn still_good(verified: &Verified, now: SystemTime) -> Option<VapidPublicKey> {
+    let left = verified.expires_at.duration_since(now).ok()?;
+    (!left.is_zero() && left <= LONGEST_LIFE).then(|| verified.public_key.clone())
 }
 
 /// The `Authorization` header if it alone decides. With the draft's scheme `WebPush` the key is in
@@ -122,6 +135,29 @@ mod tests {
         assert_eq!(expired, Err(Refusal::Vapid(VerifyError::Expired)));
         let too_early = check.verify(&header, now - Duration::from_hours(13));
         assert_eq!(too_early, Err(Refusal::Vapid(VerifyError::TooLong)));
+    }
+
+    #[test]
+    fn each_of_several_tokens_names_its_own_key() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let origin = "http://127.0.0.1:8082";
+        let check = VapidCheck::new(origin.to_owned(), Personality::Mozilla);
+        let signed = |key: &VapidKey, hours| {
+            let until = now + Duration::from_hours(hours);
+            let token = key.sign(origin, None, until).unwrap();
+            HeaderMap::from_iter([(AUTHORIZATION, token.authorization())])
+        };
+        let keys = [VapidKey::generate().unwrap(), VapidKey::generate().unwrap()];
+        let headers = [signed(&keys[0], 12), signed(&keys[1], 6)];
+        for (key, header) in keys.iter().zip(&headers).cycle().take(6) {
+            assert_eq!(check.verify(header, now).as_ref(), Ok(key.public_key()));
+        }
+        // The second one, which was verified last, ends before the first.
+        let later = now + Duration::from_hours(7);
+        let ended = check.verify(&headers[1], later);
+        assert_eq!(ended, Err(Refusal::Vapid(VerifyError::Expired)));
+        let first = check.verify(&headers[0], later);
+        assert_eq!(first.as_ref(), Ok(keys[0].public_key()));
     }
 
     #[test]

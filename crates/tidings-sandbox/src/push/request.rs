@@ -1,11 +1,21 @@
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use http::header::{AsHeaderName, CONTENT_ENCODING, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use thiserror::Error;
 use tidings_webpush::aesgcm::{self, Parameters, ParametersError};
 use tidings_webpush::{DecryptError, Topic, Ttl, Urgency, UserAgentKeys, decrypt};
 
 use crate::personality::Personality;
 use crate::refusal::Refusal;
+
+/// Names that `http` does not know, parsed beforehand: they are looked up for each message.
+const TTL: HeaderName = HeaderName::from_static("ttl");
+const URGENCY: HeaderName = HeaderName::from_static("urgency");
+const TOPIC: HeaderName = HeaderName::from_static("topic");
+const ENCRYPTION: HeaderName = HeaderName::from_static("encryption");
+const CRYPTO_KEY: HeaderName = HeaderName::from_static("crypto-key");
+const CACHE_POLICY: HeaderName = HeaderName::from_static("x-wns-cache-policy");
 
 /// The headers of a push message, understood, and its body.
 #[derive(Debug)]
@@ -81,16 +91,16 @@ impl PushRequest {
         if personality == Personality::Wns && headers.contains_key(TRANSFER_ENCODING) {
             return Err(Refusal::Chunked);
         }
-        let ttl = octets(single(headers, "TTL")?);
+        let ttl = octets(single(headers, &TTL, "TTL")?);
         if ttl.is_some_and(is_negative) {
             return Err(Refusal::NegativeTtl);
         }
         let ttl = Ttl::parse_header(ttl).map_err(Refusal::Ttl)?;
         check_ttl(headers, ttl, personality)?;
-        let urgency =
-            Urgency::parse_header(octets(single(headers, "Urgency")?)).map_err(Refusal::Urgency)?;
-        let topic =
-            Topic::parse_header(octets(single(headers, "Topic")?)).map_err(Refusal::Topic)?;
+        let urgency = Urgency::parse_header(octets(single(headers, &URGENCY, "Urgency")?))
+            .map_err(Refusal::Urgency)?;
+        let topic = Topic::parse_header(octets(single(headers, &TOPIC, "Topic")?))
+            .map_err(Refusal::Topic)?;
         if let (Personality::Apple, Some(topic)) = (personality, &topic) {
             // Apple decodes it, so it must have a length that base64url can have.
             Topic::parse(topic.as_str()).map_err(Refusal::Topic)?;
@@ -117,7 +127,7 @@ fn check_ttl(headers: &HeaderMap, ttl: Ttl, personality: Personality) -> Result<
     match personality {
         Personality::Apple if is_zero => Err(Refusal::TtlZero),
         Personality::Wns => {
-            let policy = single(headers, "X-WNS-Cache-Policy")?;
+            let policy = single(headers, &CACHE_POLICY, "X-WNS-Cache-Policy")?;
             let is_cached = policy.is_none_or(|policy| policy != "no-cache");
             if is_zero == is_cached {
                 Err(Refusal::CachePolicy)
@@ -135,12 +145,13 @@ fn is_negative(ttl: &[u8]) -> bool {
         .is_some_and(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
 }
 
-/// The only value of a header.
+/// The only value of a header; `name` is how people write it.
 fn single<'a>(
     headers: &'a HeaderMap,
+    header: &HeaderName,
     name: &'static str,
 ) -> Result<Option<&'a HeaderValue>, Refusal> {
-    let mut values = headers.get_all(name).iter();
+    let mut values = headers.get_all(header).iter();
     let first = values.next();
     if values.next().is_some() {
         Err(Refusal::RepeatedHeader { name })
@@ -154,12 +165,12 @@ fn octets(value: Option<&HeaderValue>) -> Option<&[u8]> {
 }
 
 fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
-    let encryption = joined(headers, "Encryption");
-    let crypto_key = joined(headers, "Crypto-Key");
+    let encryption = joined(headers, &ENCRYPTION);
+    let crypto_key = joined(headers, &CRYPTO_KEY);
     let has_dh = crypto_key
         .as_deref()
         .is_some_and(|header| has_parameter(header, "dh"));
-    match joined(headers, CONTENT_ENCODING).as_deref() {
+    match joined(headers, &CONTENT_ENCODING).as_deref() {
         Some("aes128gcm") if encryption.is_some() || has_dh => Err(Refusal::Encryption(
             "aes128gcm has salt and key in the body: leave out Encryption and dh of Crypto-Key",
         )),
@@ -187,13 +198,14 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
 }
 
 /// All values of a list header as one text (RFC 9110 §5.3).
-fn joined(headers: &HeaderMap, name: impl AsHeaderName) -> Option<String> {
-    let values: Vec<_> = headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
-    (!values.is_empty()).then(|| values.join(","))
+fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
+    let values = headers.get_all(name).iter();
+    let mut values = values.filter_map(|value| value.to_str().ok());
+    let first = values.next()?;
+    // Nearly always there is no other.
+    Some(values.fold(first.into(), |joined, value| {
+        format!("{joined},{value}").into()
+    }))
 }
 
 fn has_parameter(header: &str, name: &str) -> bool {

@@ -9,7 +9,9 @@ use std::task::Poll;
 use axum::body::{Body, HttpBody as _};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
 use futures_util::future::poll_immediate;
+use futures_util::stream::FuturesUnordered;
 use h2::server::{Connection as Http2, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{Method, Request, StatusCode};
@@ -30,7 +32,7 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 const MAX_OTHER_BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// Serves one connection to its end.
-pub(super) async fn serve<S>(acceptor: &Arc<Acceptor>, stream: S, open: &OpenConnection)
+pub(super) async fn serve<S>(acceptor: &Acceptor, stream: S, open: &OpenConnection)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -47,11 +49,8 @@ where
     }
 }
 
-async fn converse<S>(
-    acceptor: &Arc<Acceptor>,
-    mut http2: Http2<S, Bytes>,
-    connection: &Arc<Connection>,
-) where
+async fn converse<S>(acceptor: &Acceptor, mut http2: Http2<S, Bytes>, connection: &Arc<Connection>)
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut wound_down = pin!(connection.ordered(Order::WindDown));
@@ -59,17 +58,25 @@ async fn converse<S>(
     let mut draining = pin!(acceptor.service.draining.cancelled());
     let mut killed = pin!(acceptor.killed.cancelled());
     let (mut is_winding_down, mut is_ended, mut is_draining) = (false, false, false);
+    // In this task: what is answered between two looks at the connection is written at once.
+    let mut answering = FuturesUnordered::new();
     loop {
         tokio::select! {
             biased;
             accepted = http2.accept() => match accepted {
-                Some(Ok((request, respond))) => begin(acceptor, connection, request, respond).await,
+                Some(Ok((request, respond))) => {
+                    connection.count_request(Protocol::Http2);
+                    answering.push(answer(acceptor, connection, request, respond));
+                }
                 Some(Err(error)) => {
                     tracing::debug!(%error, "a connection ended badly");
                     return;
                 }
                 None => return,
             },
+            Some(()) = answering.next() => {
+                while let Some(Some(())) = poll_immediate(answering.next()).await {}
+            }
             order = &mut ended, if !is_ended => {
                 is_ended = true;
                 if order == Order::Cut {
@@ -90,30 +97,14 @@ async fn converse<S>(
     }
 }
 
-/// Answers a request at once if nothing is to be waited for, else in a task of its own.
-async fn begin(
-    acceptor: &Arc<Acceptor>,
-    connection: &Arc<Connection>,
-    request: Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-) {
-    connection.count_request(Protocol::Http2);
-    let (acceptor, connection) = (Arc::clone(acceptor), Arc::clone(connection));
-    let tasks = acceptor.service.tasks.clone();
-    let mut answering = Box::pin(answer(acceptor, connection, request, respond));
-    if poll_immediate(answering.as_mut()).await.is_none() {
-        tasks.spawn(answering);
-    }
-}
-
 async fn answer(
-    acceptor: Arc<Acceptor>,
-    connection: Arc<Connection>,
+    acceptor: &Acceptor,
+    connection: &Arc<Connection>,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
 ) {
     let outcome = {
-        let mut deciding = pin!(decide(&acceptor, &connection, request));
+        let mut deciding = pin!(decide(acceptor, connection, request));
         // Whoever resets a stream or closes the connection waits for nothing any more.
         poll_fn(|context| match deciding.as_mut().poll(context) {
             Poll::Ready(outcome) => Poll::Ready(outcome),
