@@ -67,5 +67,6 @@ chaos: export TIDINGS_CHAOS_SUBSCRIBERS ?= 200000
 chaos: export TIDINGS_CHAOS_KILLS ?= 10
 chaos: export TIDINGS_CHAOS_OUTAGE_SECONDS ?= 60
 chaos: export TIDINGS_CHAOS_DECRYPT_ONE_IN ?= 100
+chaos: export TIDINGS_CHAOS_RESTART_SECONDS ?= 2
 chaos: ## 200 000 subscribers in bad weather: all faults, kills, an outage, no room on the disk; prints figures
 	$(CARGO) test --locked --release -p tidings --test chaos -- --nocapture --test-threads 1

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """How many push messages a second the sandbox takes on one core, by h2load on another.
 
+Over TLS, as `tidings bench` does.
 One subscription in 100 decrypts: h2load sends everybody the same body, which was encrypted for that
 one, over and over. See README.md."""
 
@@ -106,7 +107,8 @@ def measure(sandbox, load, requests, core, environment, folder):
     if counts != expected:
         raise ChildError(f"the sandbox counted {counts}, not {expected}")
     rate = float(finished.group(1))
-    return f"{rate:8.0f} requests/s, {busy * 1e6:5.1f} µs of CPU each, busy {busy * rate:4.0%}"
+    return (f"{rate:8.0f} requests/s, {busy * 1e6:5.1f} µs of CPU each, busy {busy * rate:4.0%}: "
+            f"{1 / busy:.0f} requests/s if its core were always busy")
 
 
 if __name__ == "__main__":

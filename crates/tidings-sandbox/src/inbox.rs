@@ -146,13 +146,14 @@ impl Inbox {
         }
     }
 
-    /// Whether anything is kept at all.
-    pub(crate) fn keeps(&self) -> bool {
-        self.kept.per_subscription > 0 && self.kept.total > 0
+    /// Whether messages with this topic are kept.
+    pub(crate) fn keeps(&self, topic: Option<&Topic>) -> bool {
+        let is_wanted = topic.is_some() || !self.kept.only_with_topic;
+        is_wanted && self.kept.per_subscription > 0 && self.kept.total > 0
     }
 
     pub(crate) fn push(&self, receiver: ReceiverId, message: KeptMessage) {
-        if !self.keeps() {
+        if !self.keeps(message.topic.as_ref()) {
             return;
         }
         let Some(shard) = self.shard(receiver) else {
@@ -233,11 +234,13 @@ mod tests {
                 per_subscription: 9,
                 total: 64,
                 total_bytes: usize::MAX,
+                ..KeptMessages::default()
             },
             KeptMessages {
                 per_subscription: 9,
                 total: 10_000,
                 total_bytes: 640,
+                ..KeptMessages::default()
             },
         ] {
             let inbox = Inbox::new(kept);
@@ -250,6 +253,21 @@ mod tests {
             let left: usize = (0..300).map(|receiver| ids(&inbox, receiver).len()).sum();
             assert!((1..=64).contains(&left), "{left} messages are left");
         }
+    }
+
+    #[test]
+    fn a_store_for_topics_keeps_no_others() {
+        let inbox = Inbox::new(KeptMessages {
+            only_with_topic: true,
+            ..KeptMessages::default()
+        });
+        inbox.push(ReceiverId::Virtual(1), message(0));
+        let with_topic = KeptMessage {
+            topic: Some(Topic::parse("news").unwrap()),
+            ..message(1)
+        };
+        inbox.push(ReceiverId::Virtual(1), with_topic);
+        assert_eq!(ids(&inbox, 1), ["1"]);
     }
 
     #[test]

@@ -115,6 +115,8 @@ impl SandboxOptions {
 pub struct KeptMessages {
     /// Of one subscription; 0 keeps nothing at all.
     pub per_subscription: usize,
+    /// Whether only messages with a topic are kept: whoever sends a million and looks at a few.
+    pub only_with_topic: bool,
     /// Of all subscriptions together, roughly: the store is cut into shards, each with its share.
     pub total: usize,
     /// Octets of payload of all subscriptions together, roughly.
@@ -125,6 +127,7 @@ impl Default for KeptMessages {
     fn default() -> Self {
         Self {
             per_subscription: 32,
+            only_with_topic: false,
             total: 100_000,
             total_bytes: 64 * 1024 * 1024,
         }

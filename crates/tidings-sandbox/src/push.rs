@@ -349,7 +349,7 @@ impl PushService {
         let content = self.open(receiver, payload.as_deref());
         let duplicate = self.count(receiver, &content, payload.as_deref());
         let slot = AnswerSlot::default();
-        if self.inbox.keeps() {
+        if self.inbox.keeps(topic.as_ref()) {
             let message = KeptMessage {
                 id: id.clone(),
                 received_at: now,

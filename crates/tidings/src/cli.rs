@@ -164,6 +164,10 @@ pub(crate) struct SandboxArgs {
     /// faster
     #[arg(long, default_value_t = 32, value_name = "N")]
     pub(crate) keep_messages: usize,
+
+    /// Of these keep only messages with a topic: so a few among a million can be looked at
+    #[arg(long)]
+    pub(crate) keep_with_topic_only: bool,
 }
 
 /// How to reach a running server.

@@ -32,6 +32,7 @@ pub(super) async fn run(args: SandboxArgs) -> Result<()> {
     };
     let kept = KeptMessages {
         per_subscription: args.keep_messages,
+        only_with_topic: args.keep_with_topic_only,
         ..KeptMessages::default()
     };
     let sandbox = Sandbox::start(SandboxOptions {

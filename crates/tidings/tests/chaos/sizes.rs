@@ -17,6 +17,9 @@ pub(crate) struct Sizes {
     pub(crate) outage: Duration,
     /// `TIDINGS_CHAOS_DECRYPT_ONE_IN`: of the user agents, one in so many decrypts.
     pub(crate) decrypt_one_in: usize,
+    /// `TIDINGS_CHAOS_RESTART_SECONDS`: by when a server that was started again must send. Without
+    /// it there is no such limit: what else the machine does is not known.
+    pub(crate) restart: Option<Duration>,
 }
 
 impl Sizes {
@@ -27,6 +30,10 @@ impl Sizes {
             seed: read("TIDINGS_CHAOS_SEED", 1)?,
             outage: Duration::from_secs(read("TIDINGS_CHAOS_OUTAGE_SECONDS", 2)?),
             decrypt_one_in: read("TIDINGS_CHAOS_DECRYPT_ONE_IN", 1)?,
+            restart: match read("TIDINGS_CHAOS_RESTART_SECONDS", 0)? {
+                0 => None,
+                seconds => Some(Duration::from_secs(seconds)),
+            },
         })
     }
 

@@ -82,6 +82,8 @@ impl PushService {
             "--listen=127.0.0.1:0".to_owned(),
             format!("--ca-file={ca}"),
             format!("--decrypt-one-in={decrypt_one_in}"),
+            // Only direct messages are asked for, and they alone have topics.
+            "--keep-with-topic-only".to_owned(),
         ]
         .to_vec();
         arguments.extend(
