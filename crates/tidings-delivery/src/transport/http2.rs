@@ -57,11 +57,12 @@ impl Http2Connection {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        let stream = Coalescing::new(stream);
         let (sender, connection) = client::Builder::new()
             .enable_push(false)
             .initial_max_send_streams(UNTOLD)
             .max_header_list_size(limits.header_bytes)
-            .handshake(Coalescing(stream))
+            .handshake(stream.another())
             .await
             .map_err(|error| broken(&error))?;
         let opened = Arc::new(Self {
@@ -73,7 +74,7 @@ impl Http2Connection {
         });
         let weak = Arc::downgrade(&opened);
         tasks.spawn(async move {
-            drive(connection, weak, tell).await;
+            drive((connection, stream), weak, tell).await;
             drop(permit);
         });
         Ok(opened)

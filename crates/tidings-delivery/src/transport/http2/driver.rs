@@ -3,12 +3,12 @@
 use std::future::Future as _;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Weak;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes, BytesMut};
 use h2::client::Connection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
@@ -20,7 +20,7 @@ const GOOD_BYE: Duration = Duration::from_secs(5);
 
 /// Runs the connection until it ends. It ends by itself when nobody has it any more.
 pub(super) async fn drive<S>(
-    connection: Connection<S, Bytes>,
+    (connection, stream): (Connection<Coalescing<S>, Bytes>, Coalescing<S>),
     opened: Weak<Http2Connection>,
     tell: impl Fn(Change),
 ) where
@@ -37,7 +37,11 @@ pub(super) async fn drive<S>(
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let ended = connection.as_mut().poll(context);
+        let ended = connection.as_mut().poll(context).map_err(io::Error::other);
+        // What cannot be written cannot be answered either.
+        if let Poll::Ready(Err(error)) = stream.poll_through(context) {
+            return Poll::Ready(Err(error));
+        }
         let Some(opened) = opened.upgrade() else {
             let limit = good_bye.get_or_insert_with(|| Box::pin(sleep(GOOD_BYE)));
             return match limit.as_mut().poll(context) {
@@ -60,36 +64,95 @@ pub(super) async fn drive<S>(
     tell(Change::GoingAway);
 }
 
-/// A stream that takes one buffer at a time. `h2` gives away every body above 256 octets on its own
-/// where a stream takes several, which makes a TLS record and a system call of each push message;
-/// otherwise it gathers up to 16 KiB of them.
-pub(super) struct Coalescing<S>(pub(super) S);
+/// Octets that are written at once: what fits into a TLS record.
+const GATHERED: usize = 16 * 1024;
+
+/// A stream that gathers what is written until it is [told](Self::poll_through) that this was all for
+/// now. `h2` flushes after each body of a kilobyte and more, and writes it by itself, which would
+/// make two TLS records and system calls of each push message.
+pub(super) struct Coalescing<S>(Arc<Mutex<Gathering<S>>>);
+
+struct Gathering<S> {
+    stream: S,
+    gathered: BytesMut,
+}
+
+impl<S> Coalescing<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self(Arc::new(Mutex::new(Gathering {
+            stream,
+            gathered: BytesMut::new(),
+        })))
+    }
+
+    pub(super) fn another(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Gathering<S>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Coalescing<S> {
+    /// Writes what was gathered.
+    fn poll_through(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut inner = self.lock();
+        ready!(inner.poll_write_out(context))?;
+        Pin::new(&mut inner.stream).poll_flush(context)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Gathering<S> {
+    fn poll_write_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.gathered.has_remaining() {
+            let stream = Pin::new(&mut self.stream);
+            let written = ready!(stream.poll_write(context, &self.gathered))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.gathered.advance(written);
+        }
+        self.gathered.clear();
+        Poll::Ready(Ok(()))
+    }
+}
 
 impl<S: AsyncRead + Unpin> AsyncRead for Coalescing<S> {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
+        Pin::new(&mut self.lock().stream).poll_read(context, buffer)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Coalescing<S> {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, buffer)
+        let mut inner = self.lock();
+        if inner.gathered.len() >= GATHERED {
+            ready!(inner.poll_write_out(context))?;
+        }
+        let room = GATHERED.saturating_sub(inner.gathered.len());
+        let taken = buffer.get(..room).unwrap_or(buffer);
+        inner.gathered.extend_from_slice(taken);
+        Poll::Ready(Ok(taken.len()))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+    /// More may come at once.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut inner = self.lock();
+        ready!(inner.poll_write_out(context))?;
+        Pin::new(&mut inner.stream).poll_shutdown(context)
     }
 
     fn is_write_vectored(&self) -> bool {
