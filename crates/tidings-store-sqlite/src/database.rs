@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0006_fold_done_messages.sql"),
     include_str!("../migrations/0007_keep_vapid_tokens.sql"),
     include_str!("../migrations/0008_leave_waves_out_of_history.sql"),
+    include_str!("../migrations/0009_count_suspects_by_push_service.sql"),
 ];
 
 /// Why the database could not be opened.

@@ -328,14 +328,17 @@ pub(crate) fn suspend_some(
     suspended.transpose()
 }
 
+// Index: subscriptions_suspects_by_group, which has all that is asked for.
+const SUSPECTED_WAVES: &str = "-- suspected_waves
+    SELECT application_id, push_service, count(*), min(suspected_at)
+    FROM subscriptions
+    WHERE state = 'suspect'
+    GROUP BY application_id, push_service";
+
 pub(crate) fn suspected_waves(connection: &Connection) -> Result<Vec<SuspectedWave>, StoreError> {
-    // Index: subscriptions_suspects, which has all that is asked for.
-    let sql = "-- suspected_waves
-        SELECT application_id, push_service, count(*), min(suspected_at)
-        FROM subscriptions
-        WHERE state = 'suspect'
-        GROUP BY application_id, push_service";
-    let mut statement = connection.prepare_cached(sql).map_err(refused)?;
+    let mut statement = connection
+        .prepare_cached(SUSPECTED_WAVES)
+        .map_err(refused)?;
     let rows = statement
         .query_map((), |row| {
             Ok(SuspectedWave {
@@ -353,6 +356,23 @@ pub(crate) fn suspected_waves(connection: &Connection) -> Result<Vec<SuspectedWa
 mod tests {
     use super::*;
     use crate::database::open_for_writing;
+
+    #[test]
+    fn suspects_are_counted_without_the_table() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_lock, connection) =
+            open_for_writing(directory.path(), Timestamp::from_millis(0)).unwrap();
+        let steps: Vec<String> = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {SUSPECTED_WAVES}"))
+            .unwrap()
+            .query_map((), |row| row.get(3))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert_eq!(steps.len(), 1, "{steps:?}");
+        let index = "INDEX subscriptions_suspects_by_group";
+        assert!(steps[0].contains(index), "{steps:?}");
+    }
 
     #[test]
     fn tombstones_of_a_wave_are_found_by_when_they_ended() {
