@@ -177,10 +177,12 @@ impl Condition {
                  minutes, this alert ends.",
                 probe(*push_service)
             ),
-            Self::SuspectedWave { .. } => "If the push service was wrong, restore them with POST \
-                 /v1/subscriptions/{id}/restore (GET /v1/subscriptions?state=suspect lists them). \
-                 If it was right, do nothing: after 7 days they count as gone."
-                .to_owned(),
+            Self::SuspectedWave { push_service, .. } => format!(
+                "If the push service was wrong, restore them with POST /v1/subscriptions/restore \
+                 and {{\"push_service\": \"{push_service}\"}} (GET /v1/subscriptions?state=suspect \
+                 lists them). If it was right, do nothing: after 7 days they count as gone, or at \
+                 once with POST /v1/subscriptions/confirm-gone."
+            ),
             Self::OutcomesNotRecorded { .. } => {
                 "Make room on the disk of the data directory, and end what else holds the database \
                  locked (a backup, the sqlite3 program). Sending goes on by itself when the \

@@ -12,7 +12,10 @@ use crate::store::{Restored, StoreError, SuspectPage, SuspectsDecided};
 use crate::subscription::{PushServiceGroup, SubscriptionRecord};
 
 /// How many suspected subscriptions one step decides about: its transaction stays short.
-const STEP: u16 = 500;
+const STEP: u16 = 200;
+
+/// How many one request changes: some seconds' worth, even while everything else is written first.
+const MOST_AT_ONCE: u64 = 50_000;
 
 /// Why a subscription was not restored.
 #[derive(Debug, thiserror::Error)]
@@ -59,17 +62,22 @@ impl ApplicationServer {
         }
     }
 
-    /// Decides about all suspected subscriptions of one push service, step by step: called again
-    /// after a failure, it goes on with those that are left.
+    /// Decides about suspected subscriptions of one push service, step by step, until it was all of
+    /// them or has changed as many as one request may: `next` says whether there are more. Called
+    /// again, then or after a failure, it goes on with those that are left.
     pub async fn decide_suspects(
         &self,
         application: &Application,
         service: PushService,
         verdict: SuspectsVerdict,
     ) -> Result<SuspectsDecided, StoreError> {
-        let mut all = SuspectsDecided::default();
-        let mut after = Some(Seq::ZERO);
-        while let Some(from) = after {
+        let mut all = SuspectsDecided {
+            next: Some(Seq::ZERO),
+            ..SuspectsDecided::default()
+        };
+        while let Some(from) = all.next
+            && all.changed < MOST_AT_ONCE
+        {
             let page = SuspectPage {
                 application: application.id,
                 group: PushServiceGroup::of_service(service),
@@ -84,7 +92,7 @@ impl ApplicationServer {
             };
             all.changed += step.changed;
             all.left += step.left;
-            after = step.next;
+            all.next = step.next;
         }
         Ok(all)
     }

@@ -132,7 +132,8 @@ async fn a_wave_of_any_height_is_undone() {
         let answer = harness
             .send(call.json(&json!({"push_service": "mozilla"})))
             .await;
-        assert_eq!(answer.json(), json!({"changed": 1200, "left": 0}), "{how}");
+        let all = json!({"changed": 1200, "left": 0, "more": false});
+        assert_eq!(answer.json(), all, "{how}");
         let count: i64 = harness
             .database()
             .query_row(
@@ -142,5 +143,29 @@ async fn a_wave_of_any_height_is_undone() {
             )
             .unwrap();
         assert_eq!(count, 1200, "{how}");
+    }
+}
+
+#[tokio::test]
+async fn one_request_decides_about_fifty_thousand() {
+    let harness = Harness::new().await;
+    register(&harness, None).await;
+    set_state(&harness, "suspect", false);
+    let sql = "WITH RECURSIVE n (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < 50150)
+        INSERT INTO subscriptions
+            (application_id, seq, id, endpoint_hash, capability, push_service, vapid_key_id,
+             encoding, state, created_at, last_seen_at, suspected_at)
+        SELECT application_id, n, randomblob(16), randomblob(16), capability, push_service,
+               vapid_key_id, encoding, state, created_at, last_seen_at, suspected_at
+        FROM subscriptions, n
+        WHERE seq = 1";
+    harness.database().execute(sql, ()).unwrap();
+    for expected in [
+        json!({"changed": 50_000, "left": 0, "more": true}),
+        json!({"changed": 150, "left": 0, "more": false}),
+    ] {
+        let call = Call::post("/v1/subscriptions/confirm-gone").admin();
+        let call = call.json(&json!({"push_service": "mozilla"}));
+        assert_eq!(harness.send(call).await.json(), expected);
     }
 }

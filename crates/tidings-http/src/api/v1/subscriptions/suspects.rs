@@ -36,9 +36,11 @@ pub(crate) struct DecidedView {
     /// How many stayed `suspect`, because their person has as many active subscriptions as one may
     /// have.
     left: u64,
+    /// Whether there are more to decide about than one request does: send it again.
+    more: bool,
 }
 
-/// Makes all subscriptions active again that are `suspect` at a push service.
+/// Makes the subscriptions active again that are `suspect` at a push service.
 #[utoipa::path(
     post,
     path = "/v1/subscriptions/restore",
@@ -56,7 +58,7 @@ pub(crate) async fn restore_suspects(
     decide(&state, &application, &body, SuspectsVerdict::Alive).await
 }
 
-/// Makes tombstones (`gone`) of all subscriptions that are `suspect` at a push service: it was right.
+/// Makes tombstones (`gone`) of the subscriptions that are `suspect` at a push service: it was right.
 #[utoipa::path(
     post,
     path = "/v1/subscriptions/confirm-gone",
@@ -90,8 +92,12 @@ async fn decide(
         push_service = %service,
         changed = decided.changed,
         left = decided.left,
+        more = decided.next.is_some(),
         "suspected subscriptions were decided about: {verdict:?}"
     );
-    let (changed, left) = (decided.changed, decided.left);
-    Ok(Json(DecidedView { changed, left }))
+    Ok(Json(DecidedView {
+        changed: decided.changed,
+        left: decided.left,
+        more: decided.next.is_some(),
+    }))
 }
