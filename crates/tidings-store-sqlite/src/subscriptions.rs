@@ -1,8 +1,10 @@
 //! Subscriptions: registering, looking at, changing, ending.
 
 mod import;
+mod registering;
 mod restore;
 mod row;
+mod user_cap;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -20,12 +22,13 @@ use tidings_core::store::{
     SubscriptionFilter, SubscriptionStore,
 };
 use tidings_core::subscription::{
-    Locale, PushServiceGroup, SubscriptionRecord, SubscriptionState, TimeZoneName, UserId,
+    Locale, SubscriptionRecord, SubscriptionState, TimeZoneName, UserId,
 };
-use tidings_webpush::ContentEncoding;
 
 use crate::database::refused;
+use crate::subscriptions::registering::register;
 pub(crate) use crate::subscriptions::row::{open_capability, read_encoding};
+use crate::subscriptions::user_cap::{Known, becomes_active_for, is_full};
 use crate::writer::Queue;
 use crate::{Seals, SqliteStore};
 
@@ -115,132 +118,6 @@ impl SubscriptionStore for SqliteStore {
     }
 }
 
-fn register(
-    connection: &Connection,
-    seals: &Seals,
-    new: &NewSubscription,
-) -> Result<Registration, StoreError> {
-    // Index: the unique one on (application_id, endpoint_hash).
-    let sql = row::select("register", "s.application_id = ?1 AND s.endpoint_hash = ?2");
-    let known = {
-        let mut statement = connection.prepare_cached(&sql).map_err(refused)?;
-        let mut rows = statement
-            .query((new.application.as_i64(), new.endpoint_hash.as_bytes()))
-            .map_err(refused)?;
-        rows.next()
-            .map_err(refused)?
-            .map(|found| row::read(found, seals))
-            .transpose()?
-    };
-    let same_keys = known.as_ref().is_none_or(|known| {
-        known.subscription.p256dh == new.subscription.p256dh
-            && known.subscription.auth.ct_eq(&new.subscription.auth)
-    });
-    if !same_keys {
-        return Ok(Registration::OtherKeys);
-    }
-    let change = said_of(known.as_ref(), &new.change);
-    let before = known.as_ref().map(Known::of);
-    let user = becomes_active_for(before, &change, SubscriptionState::Active);
-    if is_full(connection, new.application, user, new.max_per_user)? {
-        return Ok(Registration::TooManyOfUser);
-    }
-    let Some(known) = known else {
-        let capability = row::seal_capability(seals, new.id, &new.subscription)?;
-        insert(connection, new, &capability)?;
-        let created = find(connection, seals, new.application, new.id)?;
-        return created
-            .map(Registration::Created)
-            .ok_or(StoreError::Unreadable("subscriptions"));
-    };
-    see_again(connection, known.id, new)?;
-    apply(connection, new.application, known.id, &change)?;
-    let updated = find(connection, seals, new.application, known.id)?;
-    updated
-        .map(Registration::Updated)
-        .ok_or(StoreError::Unreadable("subscriptions"))
-}
-
-fn insert(
-    connection: &Connection,
-    new: &NewSubscription,
-    capability: &[u8],
-) -> Result<(), StoreError> {
-    let sql = "-- register, import
-        UPDATE applications
-        SET last_seq = last_seq + 1
-        WHERE id = ?1
-        RETURNING last_seq";
-    let seq: i64 = connection
-        .prepare_cached(sql)
-        .and_then(|mut statement| statement.query_row([new.application.as_i64()], |row| row.get(0)))
-        .map_err(refused)?;
-    let sql = "-- register, import
-        INSERT INTO subscriptions
-            (application_id, seq, id, endpoint_hash, capability, push_service, vapid_key_id,
-             encoding, state, created_at, last_seen_at, user, attributes, locale, timezone)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6,
-                (SELECT id FROM vapid_keys WHERE public_id = ?7 AND application_id = ?1),
-                ?8, 'active', ?9, ?9, ?10, ?11, ?12, ?13)";
-    let said = Columns::of(&new.change);
-    let values = (
-        new.application.as_i64(),
-        seq,
-        new.id.as_bytes(),
-        new.endpoint_hash.as_bytes(),
-        capability,
-        PushServiceGroup::of(&new.subscription.push_resource)
-            .as_str()
-            .to_owned(),
-        new.vapid_key
-            .unwrap_or(new.default_vapid_key)
-            .as_bytes()
-            .to_owned(),
-        new.encoding.unwrap_or(ContentEncoding::Aes128gcm).as_str(),
-        new.now.as_millis(),
-        said.user,
-        said.attributes,
-        said.locale,
-        said.timezone,
-    );
-    connection
-        .prepare_cached(sql)
-        .and_then(|mut statement| statement.execute(values))
-        .map(drop)
-        .map_err(refused)
-}
-
-/// A known subscription was shown again: it is alive, whatever we thought.
-fn see_again(
-    connection: &Connection,
-    id: SubscriptionId,
-    new: &NewSubscription,
-) -> Result<(), StoreError> {
-    let sql = "-- register, import
-        UPDATE subscriptions
-        SET state = 'active',
-            ended_at = NULL,
-            suspected_at = NULL,
-            last_seen_at = ?2,
-            encoding = coalesce(?3, encoding),
-            vapid_key_id = coalesce(
-                (SELECT id FROM vapid_keys WHERE public_id = ?4 AND application_id = ?5),
-                vapid_key_id)
-        WHERE id = ?1";
-    let values = (
-        id.as_bytes(),
-        new.now.as_millis(),
-        new.encoding.map(ContentEncoding::as_str),
-        new.vapid_key.map(|key| *key.as_bytes()),
-        new.application.as_i64(),
-    );
-    connection
-        .prepare_cached(sql)
-        .and_then(|mut statement| statement.execute(values))
-        .map(drop)
-        .map_err(refused)
-}
-
 fn change_subscription(
     connection: &Connection,
     seals: &Seals,
@@ -259,78 +136,6 @@ fn change_subscription(
     let changed = find(connection, seals, app, id)?;
     Ok(changed.map(|changed| Changed::Changed(Box::new(changed))))
 }
-
-/// What becomes of what was said. One that was ended, by its page or by the back end, comes back like
-/// a new one: nobody's, and without attributes, until those are said again.
-fn said_of(known: Option<&SubscriptionRecord>, said: &SubscriptionChange) -> SubscriptionChange {
-    let mut change = said.clone();
-    if known.is_some_and(|known| known.state == SubscriptionState::Ended) {
-        change.user.get_or_insert(None);
-        change.attributes.get_or_insert_default();
-    }
-    change
-}
-
-/// What the cap by person needs to know of a subscription.
-#[derive(Clone, Copy)]
-struct Known<'a> {
-    state: SubscriptionState,
-    user: Option<&'a UserId>,
-}
-
-impl<'a> Known<'a> {
-    fn of(record: &'a SubscriptionRecord) -> Self {
-        Self {
-            state: record.state,
-            user: record.details.user.as_ref(),
-        }
-    }
-}
-
-/// The person who gets one more active subscription, if anybody does.
-fn becomes_active_for<'a>(
-    known: Option<Known<'a>>,
-    change: &'a SubscriptionChange,
-    becomes: SubscriptionState,
-) -> Option<&'a UserId> {
-    let had = known.and_then(|known| known.user);
-    let gets = change.user.as_ref().map_or(had, Option::as_ref);
-    let is_active = known.is_some_and(|known| known.state == SubscriptionState::Active);
-    let counts_already = is_active && had == gets;
-    gets.filter(|_| becomes == SubscriptionState::Active && !counts_already)
-}
-
-/// Whether the person has as many active subscriptions as are allowed. In the transaction that
-/// adds one: of two at once the second sees the first.
-fn is_full(
-    connection: &Connection,
-    app: ApplicationId,
-    user: Option<&UserId>,
-    max_per_user: NonZeroU32,
-) -> Result<bool, StoreError> {
-    let Some(user) = user else {
-        return Ok(false);
-    };
-    let active: u32 = connection
-        .prepare_cached(COUNT_OF_USER)
-        .and_then(|mut statement| {
-            statement.query_row((app.as_i64(), user.as_str(), max_per_user.get()), |row| {
-                row.get(0)
-            })
-        })
-        .map_err(refused)?;
-    Ok(active >= max_per_user.get())
-}
-
-// Index: subscriptions_active_by_user. By it alone: a person's tombstones are not walked.
-const COUNT_OF_USER: &str = "-- register, change_subscription
-    SELECT count(*)
-    FROM (
-        SELECT 1
-        FROM subscriptions
-        WHERE application_id = ?1 AND user = ?2 AND state = 'active'
-        LIMIT ?3
-    )";
 
 /// What was said, as the columns keep it: nothing where nothing was said.
 struct Columns<'a> {
@@ -580,22 +385,6 @@ mod tests {
                 "{steps:?}"
             );
         }
-    }
-
-    #[test]
-    fn a_persons_active_subscriptions_are_counted_by_their_index_alone() {
-        let directory = tempfile::tempdir().unwrap();
-        let (_lock, connection) =
-            open_for_writing(directory.path(), Timestamp::from_millis(0)).unwrap();
-        let steps: Vec<String> = connection
-            .prepare(&format!("EXPLAIN QUERY PLAN {COUNT_OF_USER}"))
-            .unwrap()
-            .query_map((1, "u", 50), |row| row.get(3))
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
-        let index = "COVERING INDEX subscriptions_active_by_user (application_id=? AND user=?)";
-        assert!(steps.iter().any(|step| step.contains(index)), "{steps:?}");
     }
 
     #[test]

@@ -8,7 +8,9 @@ use tidings_core::store::{ImportStore, Imported, NewSubscription, StoreError};
 use tidings_core::subscription::{SubscriptionState, UserId};
 
 use crate::database::refused;
-use crate::subscriptions::{Known, apply, becomes_active_for, insert, is_full, row, see_again};
+use crate::subscriptions::registering::{insert, see_again};
+use crate::subscriptions::user_cap::{Known, becomes_active_for, is_full};
+use crate::subscriptions::{apply, row};
 use crate::writer::Queue;
 use crate::{Seals, SqliteStore};
 

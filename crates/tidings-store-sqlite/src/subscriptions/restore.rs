@@ -15,7 +15,8 @@ use tidings_core::subscription::{SubscriptionState, UserId};
 
 use crate::database::refused;
 use crate::housekeeping::execute;
-use crate::subscriptions::{Known, becomes_active_for, find, is_full};
+use crate::subscriptions::find;
+use crate::subscriptions::user_cap::{Known, becomes_active_for, is_full};
 use crate::writer::Queue;
 use crate::{Seals, SqliteStore};
 
