@@ -33,6 +33,8 @@ from child import Child  # noqa: E402
 SERVICES = ("fcm", "mozilla", "apple", "wns")
 START_LIMIT_S = 60
 REQUEST_LIMIT_S = 120
+# The server closes a connection that was idle for 15 s.
+KEPT_S = 10
 BROADCAST_LIMIT_S = 1800
 MIB = 1024 * 1024
 
@@ -108,6 +110,7 @@ class Api:
         self._address = origin.removeprefix("http://").rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._connection = None
+        self._used_s = 0.0
 
     def ask(self, method, path, body=None, content_type="application/json"):
         """The answer's JSON; anything but success is an error."""
@@ -120,7 +123,7 @@ class Api:
             body = json.dumps(body).encode()
         headers = self._headers | ({"Content-Type": content_type} if body is not None else {})
         try:
-            connection = self._connection or http.client.HTTPConnection(
+            connection = self._kept() or http.client.HTTPConnection(
                 self._address, timeout=REQUEST_LIMIT_S
             )
             self._connection = None
@@ -129,10 +132,14 @@ class Api:
             text = answer.read()
         except (OSError, http.client.HTTPException) as error:
             raise RuntimeError(f"{method} {path}: {error!r}") from error
-        self._connection = connection
+        self._connection, self._used_s = connection, time.monotonic()
         if not 200 <= answer.status < 300:
             raise RuntimeError(f"{method} {path} was answered {answer.status}: {text[:300]!r}")
         return text
+
+    def _kept(self):
+        """The connection of the last request, unless the server may have closed it meanwhile."""
+        return self._connection if time.monotonic() - self._used_s < KEPT_S else None
 
 
 @dataclass
@@ -404,6 +411,8 @@ class Soak:
         # The server has long closed the connection of the beginning.
         api = Api(self.origin, self.token)
         for message in self.messages:
+            # An application may ask a thousand times a second.
+            time.sleep(0.002)
             counts = self.until_done(api, message)
             if counts is None:
                 continue

@@ -17,6 +17,11 @@ use clap::Parser as _;
 
 use crate::cli::Cli;
 
+/// Gives memory back after a broadcast; the C library's keeps it, and more of it each day
+/// (docs/decisions/0009-mimalloc.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::start(&cli.logging);
