@@ -166,21 +166,26 @@ impl Storm<'_> {
         Ok(())
     }
 
-    /// What each kill led to: what was taken in more than once after it, until the next one.
-    fn consequences(&self, all: &[Got]) -> impl Iterator<Item = (&Kill, usize)> {
+    /// What the kills up to each one led to: what was taken in more than once until the next one,
+    /// and what that may be. Not by single kills: what one of them cost may come again only after
+    /// the next.
+    fn consequences(&self, all: &[Got]) -> impl Iterator<Item = (&Kill, usize, usize)> {
         let later = self.kills.iter().skip(1).map(|kill| kill.repeated);
         let later = later.chain([repeated(all)]);
-        let kills = self.kills.iter().zip(later);
-        kills.map(|(kill, later)| (kill, later - kill.repeated))
+        let most = self.kills.iter().scan(0, |most, kill| {
+            *most += kill.in_flight + UNRECORDED;
+            Some(*most)
+        });
+        let kills = self.kills.iter().zip(later).zip(most);
+        kills.map(|((kill, repeated), most)| (kill, repeated, most))
     }
 
     /// What was written down is not sent again, and the next server goes on in time.
     fn check_kills(&self, all: &[Got], limit: Option<Duration>) {
-        for (number, (kill, repeated)) in (1..).zip(self.consequences(all)) {
-            let most = kill.in_flight + UNRECORDED;
+        for (number, (kill, repeated, most)) in (1..).zip(self.consequences(all)) {
             assert!(
                 repeated <= most,
-                "{repeated} came again after kill {number}, not {most} at most"
+                "{repeated} came again until the kill after kill {number}, not {most} at most"
             );
             let restart = kill.restart;
             assert!(
@@ -191,17 +196,16 @@ impl Storm<'_> {
     }
 
     fn report(&self, all: &[Got], took: Duration) {
-        for (number, (kill, repeated)) in (1..).zip(self.consequences(all)) {
+        for (number, (kill, repeated, most)) in (1..).zip(self.consequences(all)) {
             let Kill {
                 accepted,
                 in_flight,
                 restart,
                 ..
             } = kill;
-            let most = in_flight + UNRECORDED;
             eprintln!(
                 "kill {number}: at {accepted} taken in, {in_flight} in flight; {repeated} came \
-                 again (at most {most}); first POST {restart:.1?} after the start",
+                 again so far (at most {most}); first POST {restart:.1?} after the start",
             );
         }
         eprintln!(
