@@ -20,7 +20,7 @@ use tidings_core::subscription::PushServiceGroup;
 use crate::database::refused;
 use crate::subscriptions::{open_capability, read_encoding};
 use crate::writer::Queue;
-use crate::{Seals, SqliteStore, clock_jump, outcomes, plans, pruning};
+use crate::{Seals, SqliteStore, clock_jump, damaged_batches, outcomes, plans, pruning};
 
 #[async_trait]
 impl BatchStore for SqliteStore {
@@ -225,14 +225,24 @@ fn claim_due(connection: &Connection, claim: &Claim) -> Result<Vec<LeasedBatch>,
         ))
         .map_err(refused)?;
     let mut claimed = Vec::new();
+    let mut damaged = Vec::new();
     while let Some(row) = rows.next().map_err(refused)? {
-        let batch = read_batch(row)?;
+        let batch = match read_batch(row) {
+            Err(error) if error.is_damage() => {
+                damaged.push(row.get(0).map_err(refused)?);
+                continue;
+            }
+            read => read?,
+        };
         let lease = Lease {
             batch: batch.id,
             token: claim.token,
         };
         let not_before: i64 = row.get(10).map_err(refused)?;
         claimed.push((not_before, LeasedBatch { batch, lease }));
+    }
+    for batch in damaged {
+        damaged_batches::close(connection, batch, claim.now)?;
     }
     // SQLite returns updated rows in no particular order.
     claimed.sort_by_key(|(not_before, leased)| (*not_before, leased.batch.id));

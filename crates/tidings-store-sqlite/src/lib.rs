@@ -7,6 +7,7 @@
 mod api_tokens;
 mod batches;
 mod clock_jump;
+mod damaged_batches;
 mod database;
 mod folding;
 mod housekeeping;

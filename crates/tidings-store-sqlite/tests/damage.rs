@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use tidings_core::application::ApplicationId;
 use tidings_core::batch::{Lane, NewBatch, Position, Selection, Seq};
+use tidings_core::delivery::{Outcome, OutcomeKind};
 use tidings_core::message::{Audience, MessageState};
 use tidings_core::sealing::{Sealer, SealingKey};
 use tidings_core::store::{
@@ -107,4 +108,71 @@ async fn a_damaged_subscription_keeps_nobody_else_from_getting_a_message() {
         .unwrap();
     let can_be_sent_to: Vec<bool> = loaded.iter().map(|m| m.target.is_some()).collect();
     assert_eq!(can_be_sent_to, [true, false, true]);
+}
+
+#[tokio::test]
+async fn a_damaged_batch_is_closed_and_keeps_no_other_from_its_turn() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let entities = Entities::new(1);
+    let message = entities.new_message(Audience::All);
+    let (id, now) = (message.id, entities.now());
+    store.accept(message, None).await.unwrap();
+    let group = PushServiceGroup::of_service(PushService::Mozilla);
+    let batch = |seqs: std::ops::RangeInclusive<i64>| NewBatch {
+        group: group.clone(),
+        due_at: now,
+        selection: Selection::Members(seqs.map(Seq::from_i64).collect()),
+    };
+    let step = PlannedStep {
+        message: id,
+        from: Seq::ZERO,
+        to: Seq::ZERO,
+        batches: vec![batch(1..=3), batch(4..=5)],
+        complete: true,
+        now,
+    };
+    let added = store.add_planned(step).await.unwrap().unwrap();
+    let file = Connection::open(directory.path().join("tidings.sqlite3")).unwrap();
+    // A bit behind the last.
+    let sql = "UPDATE batches SET settled = x'08', accepted = 1, retrying = 1 WHERE id = ?1";
+    assert_eq!(file.execute(sql, [added[0].as_i64()]).unwrap(), 1);
+    let sql =
+        "INSERT INTO deliveries (batch_id, position, state, attempts, next_attempt_at, updated_at)
+               VALUES (?1, 1, 'retrying', 1, 0, 0)";
+    file.execute(sql, [added[0].as_i64()]).unwrap();
+    let claim = Claim {
+        application: ApplicationId::DEFAULT,
+        group,
+        lane: Lane::Bulk,
+        limit: 2,
+        token: [1; 16],
+        now,
+    };
+
+    let claimed = store.claim_due(claim).await.unwrap();
+
+    let batches: Vec<_> = claimed.iter().map(|leased| leased.batch.id).collect();
+    assert_eq!(batches, added[1..]);
+    let look = || async {
+        let found = store.message(ApplicationId::DEFAULT, id).await;
+        found.unwrap().unwrap()
+    };
+    let counts = look().await.counts;
+    assert_eq!((counts.accepted, counts.refused), (1, 2));
+    assert_eq!((counts.retrying, counts.pending()), (0, 2));
+    let sql = "SELECT count(*) FROM deliveries WHERE state = 'retrying'";
+    let retrying: i64 = file.query_row(sql, (), |row| row.get(0)).unwrap();
+    assert_eq!(retrying, 0);
+    let outcomes = (0..2).map(|position| Outcome {
+        position: Position(position),
+        subscription: None,
+        kind: OutcomeKind::Ended,
+        attempt: 0,
+        last_answer: None,
+    });
+    let lease = &claimed[0].lease;
+    store.record(lease, outcomes.collect(), now).await.unwrap();
+    store.finish_pass(lease, now, None).await.unwrap();
+    assert_eq!(look().await.state, MessageState::Done);
 }

@@ -120,19 +120,29 @@ impl Dispatcher {
                 due.entry((lane, group)).or_default().push(application);
             }
         }
+        let mut looked = Ok(pause);
         for ((lane, group), applications) in due {
-            match self.worker.manners.may_claim(&group, lane, Instant::now()) {
-                Ok(most) => {
-                    self.claim_fairly(&group, lane, applications, most, stop)
-                        .await?;
+            let most = match self.worker.manners.may_claim(&group, lane, Instant::now()) {
+                Ok(most) => most,
+                Err(wait) => {
+                    looked = looked.map(|pause| pause.min(wait));
+                    continue;
                 }
-                Err(wait) => pause = pause.min(wait),
+            };
+            let claimed = self
+                .claim_fairly(&group, lane, applications, most, stop)
+                .await;
+            if claimed.as_ref().is_err_and(StoreError::is_transient) {
+                // Nor can any others be.
+                return claimed.and(looked);
             }
+            looked = looked.and_then(|pause| claimed.map(|()| pause));
         }
-        Ok(pause)
+        looked
     }
 
-    /// Claims for one application after the other, until there is no room or nothing due.
+    /// Claims for one application after the other, until there is no room or nothing due. One whose
+    /// batches cannot be claimed holds up no other.
     async fn claim_fairly(
         &self,
         group: &PushServiceGroup,
@@ -141,16 +151,24 @@ impl Dispatcher {
         most: usize,
         stop: &CancellationToken,
     ) -> Result<(), StoreError> {
+        let mut failed = Ok(());
         loop {
             let room = most.saturating_sub(self.shares.open(group, lane));
             if room == 0 {
-                return Ok(());
+                return failed;
             }
             let share = room.div_ceil(applications.len().max(1));
             let Some(application) = self.shares.next(group, lane, &applications) else {
-                return Ok(());
+                return failed;
             };
-            let claimed = self.claim(group, lane, application, share).await?;
+            let claimed = match self.claim(group, lane, application, share).await {
+                Err(error) if error.is_transient() => return Err(error),
+                Err(error) => {
+                    failed = Err(error);
+                    Vec::new()
+                }
+                Ok(claimed) => claimed,
+            };
             if claimed.len() < share {
                 applications.retain(|other| *other != application);
             }

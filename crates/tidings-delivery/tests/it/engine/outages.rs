@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tidings_core::alert::AlertKind;
 use tidings_core::clock::Timestamp;
+use tidings_core::subscription::PushServiceGroup;
 use tidings_delivery::transport::TransportError;
 use tidings_webpush::PushService;
 
@@ -132,5 +133,21 @@ async fn a_push_service_that_answers_nobody_is_probed_and_each_probe_counts() {
     is_back.store(true, Ordering::SeqCst);
     rig.push_service.answer_after(Duration::ZERO);
     assert_eq!(rig.wait_until_done(message).await.counts.accepted, 30);
+    rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_that_cannot_be_claimed_hold_up_no_other_push_service() {
+    let mut rig = Rig::start(|_, _| answer(201), None).await;
+    // The dispatcher goes through push services by name, and this is the first.
+    rig.subscribe_many(10, PushService::Fcm).await;
+    rig.subscribe_many(10, PushService::Mozilla).await;
+    let fcm = PushServiceGroup::of_service(PushService::Fcm);
+    rig.commanded.refuse_claims(Some(fcm));
+    let message = rig.broadcast().await;
+    rig.wait_for(message, |message| message.counts.accepted == 10)
+        .await;
+    rig.commanded.refuse_claims(None);
+    assert_eq!(rig.wait_until_done(message).await.counts.accepted, 20);
     rig.shutdown().await;
 }

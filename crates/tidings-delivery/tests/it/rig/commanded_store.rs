@@ -15,6 +15,7 @@ use tidings_core::store::{
     MessageStore, NewVapidKey, Page, PageRequest, PassEnd, PassTimes, PlannedStep, Recorded, Store,
     StoreError, SuspectedWave, VapidKeyStore,
 };
+use tidings_core::subscription::PushServiceGroup;
 use tidings_core::vapid_key::{VapidKeyRecord, VapidKeyState};
 use tidings_webpush::VapidKey;
 use tokio::sync::watch;
@@ -46,6 +47,8 @@ pub(crate) struct CommandedStore {
     recorded: Mutex<Vec<(Timestamp, usize)>>,
     /// The batch whose outcomes are refused.
     refused: Mutex<Refused>,
+    /// The push service whose batches cannot be claimed.
+    unclaimable: Mutex<Option<PushServiceGroup>>,
 }
 
 /// Whose outcomes are refused.
@@ -68,6 +71,7 @@ impl CommandedStore {
             calls: Mutex::default(),
             recorded: Mutex::default(),
             refused: Mutex::default(),
+            unclaimable: Mutex::default(),
         }
     }
 
@@ -95,6 +99,11 @@ impl CommandedStore {
     /// No batch's outcomes are refused any more.
     pub(crate) fn refuse_no_batch(&self) {
         *self.refused.lock().unwrap() = Refused::Nobodys;
+    }
+
+    /// The batches of this push service cannot be claimed; those of others can.
+    pub(crate) fn refuse_claims(&self, group: Option<PushServiceGroup>) {
+        *self.unclaimable.lock().unwrap() = group;
     }
 
     fn refuses(&self, batch: BatchId) -> bool {
@@ -221,7 +230,6 @@ delegate! { MessageStore {
 
 delegate! { BatchStore {
     due_groups() -> Vec<DueGroup>;
-    claim_due(claim: Claim) -> Vec<LeasedBatch>;
     load_members(batch: &Batch, positions: Vec<Position>, now: Timestamp) -> Vec<LoadedMember>;
     suspected_waves() -> Vec<SuspectedWave>;
     finish_pass(lease: &Lease, times: PassTimes) -> PassEnd;
@@ -229,6 +237,15 @@ delegate! { BatchStore {
     release(lease: &Lease) -> ();
     renew(lease: &Lease) -> bool;
 }
+    async fn claim_due(&self, claim: Claim) -> Result<Vec<LeasedBatch>, StoreError> {
+        let call = self.begin("claim_due").await?;
+        let unclaimable = self.unclaimable.lock().unwrap().clone();
+        if unclaimable.is_some_and(|group| group == claim.group) {
+            return Err(StoreError::Refused("damaged".into()));
+        }
+        call.store.claim_due(claim).await
+    }
+
     async fn record(
         &self,
         lease: &Lease,
