@@ -1,11 +1,14 @@
 //! The engine: a planner, a dispatcher, and a worker for each claimed batch.
 
+mod aside;
+mod backlog;
 mod batch_worker;
 mod clock_watch;
 mod deliveries;
 mod dispatcher;
 mod encrypting;
 mod keyring;
+mod left_out;
 mod pass_report;
 mod planner;
 mod record_health;
@@ -34,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+use crate::engine::backlog::Backlog;
 use crate::engine::batch_worker::BatchWorker;
 use crate::engine::dispatcher::Dispatcher;
 use crate::engine::encrypting::Encrypting;
@@ -196,8 +200,7 @@ fn dispatcher(
         clock: Arc::clone(&parts.clock),
         health: RecordHealth::new(parts.alerts),
         metrics: Arc::clone(&parts.metrics),
-        most: policy.record_outcomes,
-        unrecorded: Arc::default(),
+        backlog: Backlog::new(policy.record_outcomes),
     };
     let sender = Sender {
         transport: parts.transport,
@@ -216,6 +219,7 @@ fn dispatcher(
         recording,
         stop: stop.clone(),
     };
+    let batch_ended = Arc::default();
     Dispatcher {
         worker,
         queue: parts.queue,
@@ -223,9 +227,9 @@ fn dispatcher(
         metrics: parts.metrics,
         tasks,
         poll,
-        shares: Shares::default(),
+        shares: Shares::new(Arc::clone(&batch_ended)),
         rests: Rests::default(),
-        worker_ended: Arc::default(),
+        batch_ended,
     }
 }
 

@@ -50,10 +50,19 @@ pub enum Entry {
     /// It may.
     Go(Visit),
     /// There is no room: wait for [`Manners::room`] and ask again.
-    Full,
+    Full(Busy),
     /// The push service, the origin or the key is left alone for so long; others may be sent
     /// meanwhile.
     Later(Duration),
+}
+
+/// What has no room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Busy {
+    /// The push service, or all that share their room: it is no use to ask for anybody else.
+    Everybody,
+    /// The origin: there is room for others.
+    Origin,
 }
 
 /// How a delivery ended.
@@ -133,13 +142,13 @@ impl Manners {
                     stay: Some(stay),
                 })
             }
-            Admittance::Full => Entry::Full,
+            Admittance::Full(busy) => Entry::Full(busy),
             Admittance::Later(wait) => Entry::Later(wait),
         }
     }
 
     /// Waits until it is worth asking again after [`Entry::Full`].
-    pub async fn room(&self, visitor: &Visitor<'_>) {
+    pub async fn room(&self, visitor: &Visitor<'_>, busy: Busy) {
         let service = visitor.group.service();
         let Some(notify) = self.notify(service, visitor.lane) else {
             return;
@@ -149,7 +158,7 @@ impl Manners {
                 let mut told = std::pin::pin!(notify.notified());
                 // In the queue before looking, or what ends in between would tell nobody.
                 told.as_mut().enable();
-                if !self.with(service, |it| it.is_full(visitor, &self.policy)) {
+                if !self.with(service, |it| it.is_full(visitor, busy, &self.policy)) {
                     return;
                 }
                 told.await;
@@ -157,6 +166,11 @@ impl Manners {
         };
         // Both say the same: ask again.
         let _ = timeout(LOOK_AGAIN, waited).await;
+    }
+
+    /// Whether a push service cannot be reached at all, so that single probes are all it gets.
+    pub fn is_left_alone(&self, group: &PushServiceGroup, now: Instant) -> bool {
+        self.with(group.service(), |it| it.closed(now, &self.policy).is_some())
     }
 
     /// How many batches may be open at a push service; `Err` if it is to be left alone for so long.

@@ -12,7 +12,7 @@ use tidings_core::delivery::{Outcome, OutcomeKind};
 use tidings_core::message::{Audience, MessageState};
 use tidings_core::sealing::{Sealer, SealingKey};
 use tidings_core::store::{
-    BatchStore as _, Claim, MessageStore as _, PlannedStep, SubscriptionStore as _,
+    BatchStore as _, Claim, MessageStore as _, PassTimes, PlannedStep, SubscriptionStore as _,
     VapidKeyStore as _,
 };
 use tidings_core::subscription::PushServiceGroup;
@@ -173,6 +173,6 @@ async fn a_damaged_batch_is_closed_and_keeps_no_other_from_its_turn() {
     });
     let lease = &claimed[0].lease;
     store.record(lease, outcomes.collect(), now).await.unwrap();
-    store.finish_pass(lease, now, None).await.unwrap();
+    store.finish_pass(lease, PassTimes::at(now)).await.unwrap();
     assert_eq!(look().await.state, MessageState::Done);
 }

@@ -1,9 +1,9 @@
 //! One pass over a claimed batch.
 
-use std::collections::VecDeque;
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
+use futures_util::future;
 use tidings_core::batch::{Batch, LeasedBatch, Position};
 use tidings_core::clock::Timestamp;
 use tidings_core::delivery::{OutcomeKind, remaining_ttl};
@@ -13,16 +13,16 @@ use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::aside::{Aside, PATIENCE, origin};
 use crate::engine::deliveries::Deliveries;
+use crate::engine::left_out::LeftOut;
 use crate::engine::recorder::{Recorder, Recording};
 use crate::engine::sender::{BatchMessage, Sender, outcome_without_attempt, visitor};
-use crate::manners::{Entry, Manners, Visit};
+use crate::engine::shares::OpenBatch;
+use crate::manners::{Busy, Entry, Manners, Visit};
 
 /// Members that are loaded at once.
 const LOADED_AT_ONCE: usize = 256;
-
-/// Members that are put aside at once because there is no room for them, while others go first.
-const MOST_ASIDE: usize = 256;
 
 #[derive(Clone)]
 pub(super) struct BatchWorker {
@@ -46,19 +46,25 @@ struct Pass {
     batch: Arc<Batch>,
     message: Arc<BatchMessage>,
     deliveries: Deliveries,
-    /// Members for whom there was no room, while there may be some for others.
-    aside: VecDeque<LoadedMember>,
-    /// One of those who are left for another pass.
-    left_out: Option<LoadedMember>,
+    /// Members whose origin had no room, while there may be some for others.
+    aside: Aside,
+    /// Those who are left for another pass.
+    left_out: LeftOut,
+    /// Gone when all that can be posted at once is.
+    open: Option<OpenBatch>,
 }
 
 /// What follows from asking whether a member may be sent to.
 enum Turn {
     Begun,
-    /// There is no room, so it has to wait.
+    /// There is no room for anybody.
     NoRoom(LoadedMember),
+    /// Its origin has no room.
+    Crowded(LoadedMember),
     /// It is left for another pass.
     LeftOut,
+    /// The engine stops.
+    Stopped,
 }
 
 /// Whether a pass goes on.
@@ -70,8 +76,13 @@ enum Onward {
 }
 
 impl BatchWorker {
-    /// Sends to every member whose turn it is, records what became of it, and ends the claim.
-    pub(super) async fn run(&self, leased: &LeasedBatch) -> Result<PassEnd, PassError> {
+    /// Sends to every member whose turn it is, records what became of it, and ends the claim. The
+    /// batch counts as open until all that can be posted is.
+    pub(super) async fn run(
+        &self,
+        leased: &LeasedBatch,
+        open: OpenBatch,
+    ) -> Result<PassEnd, PassError> {
         let policy = &self.sender.policy;
         let recorder = Recorder::new(self.recording.clone(), leased.lease.clone());
         let message = self.message(&leased.batch).await?;
@@ -79,16 +90,21 @@ impl BatchWorker {
             batch: Arc::new(leased.batch.clone()),
             message: Arc::new(message),
             deliveries: Deliveries::new(recorder, policy.record_interval),
-            aside: VecDeque::new(),
-            left_out: None,
+            aside: Aside::default(),
+            left_out: LeftOut::default(),
+            open: Some(open),
         };
-        let sent = self.send_all(&mut pass).await;
+        let mut sent = self.send_all(&mut pass).await;
+        if sent.is_ok() {
+            sent = self.wait_for_answers(&mut pass).await;
+        }
         // Whatever broke the pass off, what was posted must not be posted again.
         let drained = pass.deliveries.drain(&self.stop, policy.drain).await;
         pass.deliveries.recorder.report(&leased.batch);
         sent.and(drained)?;
-        let resume_at = self
-            .resume_after(&pass)
+        let resume_at = pass
+            .left_out
+            .wait(&pass.batch, &self.manners)
             .map(|wait| self.recording.clock.now().plus(wait));
         Ok(pass.deliveries.recorder.finish(resume_at).await?)
     }
@@ -114,6 +130,9 @@ impl BatchWorker {
             .map(|(position, _)| position)
             .collect();
         let mut left = unsettled.len();
+        // Not for a single probe; nor do many push services have much to expect each.
+        let opens_ahead =
+            !is_shared(&batch) && !self.manners.is_left_alone(&batch.group, Instant::now());
         for chunk in unsettled.chunks(LOADED_AT_ONCE) {
             if self.wait_until_recorded(pass).await? == Onward::No {
                 return Ok(());
@@ -121,7 +140,9 @@ impl BatchWorker {
             let store = &self.recording.store;
             let now = self.recording.clock.now();
             let members = store.load_members(&batch, chunk.to_vec(), now).await?;
-            self.sender.expect(&members, left);
+            if opens_ahead {
+                self.sender.expect(&members, left);
+            }
             left -= chunk.len();
             for member in members {
                 if self.take_turn(pass, member).await? == Onward::No {
@@ -129,11 +150,11 @@ impl BatchWorker {
                 }
             }
         }
-        while let Some(member) = pass.aside.pop_front() {
-            if self.wait_for_turn(pass, member).await? == Onward::No {
-                return Ok(());
-            }
-        }
+        self.settle_aside(pass).await
+    }
+
+    async fn wait_for_answers(&self, pass: &mut Pass) -> Result<(), PassError> {
+        pass.open = None;
         while !pass.deliveries.are_over() {
             tokio::select! {
                 biased;
@@ -150,14 +171,17 @@ impl BatchWorker {
             if self.stop.is_cancelled() {
                 return Ok(Onward::No);
             }
-            if self.recording.health.is_well() {
+            let Recording {
+                health, backlog, ..
+            } = &self.recording;
+            if health.is_well() && !backlog.is_full() {
                 return Ok(Onward::Yes);
             }
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Ok(Onward::No),
                 ended = pass.deliveries.next() => pass.deliveries.take(ended).await?,
-                () = self.recording.health.well() => {}
+                ((), ()) = future::join(health.well(), backlog.room()) => {}
             }
         }
     }
@@ -165,79 +189,117 @@ impl BatchWorker {
     /// Begins a member's delivery, or puts it aside where others may go first.
     async fn take_turn(&self, pass: &mut Pass, member: LoadedMember) -> Result<Onward, PassError> {
         pass.deliveries.take_ended().await?;
-        if self.wait_until_recorded(pass).await? == Onward::No {
-            return Ok(Onward::No);
-        }
-        match self.enter(pass, member).await? {
+        match self.wait_for_turn(pass, member).await? {
             Turn::Begun => Ok(Onward::Yes),
             Turn::LeftOut => Ok(self.unless_closed(pass)),
-            // Of several push services in one batch, only that of this member may be busy.
-            Turn::NoRoom(member) if is_shared(&pass.batch) => {
-                pass.aside.push_back(member);
+            Turn::Crowded(member) | Turn::NoRoom(member) => {
+                let now = Instant::now();
+                if !pass.aside.put(member, now) {
+                    pass.left_out.try_at(now + PATIENCE);
+                }
                 self.shorten_aside(pass).await
             }
-            Turn::NoRoom(member) => self.wait_for_turn(pass, member).await,
+            Turn::Stopped => Ok(Onward::No),
         }
     }
 
-    /// Tries those that were put aside once more, and waits for the first if they are many.
+    /// Goes on with those aside while they are too many. Whose origin is slow is left out: it would
+    /// hold up all the others.
     async fn shorten_aside(&self, pass: &mut Pass) -> Result<Onward, PassError> {
-        if pass.aside.len() < MOST_ASIDE {
-            return Ok(Onward::Yes);
-        }
-        for member in std::mem::take(&mut pass.aside) {
-            if let Turn::NoRoom(member) = self.enter(pass, member).await? {
-                pass.aside.push_back(member);
+        while pass.aside.is_full() {
+            if self.try_aside(pass).await? == Onward::No {
+                return Ok(Onward::No);
+            }
+            let now = Instant::now();
+            if pass.aside.give_up(now) {
+                pass.left_out.try_at(now + PATIENCE);
+            }
+            if pass.aside.is_full() {
+                self.wait_for_first_aside(pass).await?;
             }
         }
-        match pass.aside.pop_front() {
-            Some(member) if pass.aside.len() + 1 >= MOST_ASIDE => {
-                self.wait_for_turn(pass, member).await
-            }
-            member => {
-                pass.aside.extend(member);
-                Ok(Onward::Yes)
-            }
-        }
+        Ok(Onward::Yes)
     }
 
-    /// Waits until there is room for a member.
+    /// Begins what is still aside when all others had their turn. For long only while answers are
+    /// waited for anyway, and then the batch keeps no other from being opened.
+    async fn settle_aside(&self, pass: &mut Pass) -> Result<(), PassError> {
+        let until = Instant::now() + PATIENCE;
+        while self.try_aside(pass).await? == Onward::Yes && !pass.aside.is_empty() {
+            if Instant::now() >= until {
+                pass.open = None;
+                if pass.deliveries.are_over() {
+                    pass.left_out.try_at(until + PATIENCE);
+                    break;
+                }
+            }
+            self.wait_for_first_aside(pass).await?;
+        }
+        Ok(())
+    }
+
+    /// Begins as many of those aside as there is room for.
+    async fn try_aside(&self, pass: &mut Pass) -> Result<Onward, PassError> {
+        let mut crowded = HashSet::new();
+        for (since, member) in pass.aside.take() {
+            if crowded.contains(origin(&member)) {
+                pass.aside.keep(since, member);
+                continue;
+            }
+            match self.wait_for_turn(pass, member).await? {
+                Turn::Begun | Turn::LeftOut => {}
+                Turn::Crowded(member) | Turn::NoRoom(member) => {
+                    crowded.insert(origin(&member).to_owned());
+                    pass.aside.keep(since, member);
+                }
+                Turn::Stopped => return Ok(Onward::No),
+            }
+        }
+        Ok(Onward::Yes)
+    }
+
+    async fn wait_for_first_aside(&self, pass: &mut Pass) -> Result<(), PassError> {
+        let Some(target) = pass.aside.first().and_then(|first| first.target.clone()) else {
+            return Ok(());
+        };
+        self.wait_for_room(pass, &target, Busy::Origin).await
+    }
+
+    /// Begins a member's delivery as soon as there is room for anybody.
     async fn wait_for_turn(
         &self,
         pass: &mut Pass,
         mut member: LoadedMember,
-    ) -> Result<Onward, PassError> {
+    ) -> Result<Turn, PassError> {
         loop {
             if self.wait_until_recorded(pass).await? == Onward::No {
-                return Ok(Onward::No);
+                return Ok(Turn::Stopped);
             }
             member = match self.enter(pass, member).await? {
-                Turn::Begun => return Ok(Onward::Yes),
-                Turn::LeftOut => return Ok(self.unless_closed(pass)),
                 Turn::NoRoom(member) => member,
+                turn => return Ok(turn),
             };
-            let Some(target) = &member.target else {
-                continue;
-            };
-            let visitor = visitor(&pass.batch, target);
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Ok(Onward::No),
-                ended = pass.deliveries.next() => pass.deliveries.take(ended).await?,
-                () = self.manners.room(&visitor) => {}
+            if let Some(target) = &member.target {
+                self.wait_for_room(pass, target, Busy::Everybody).await?;
             }
         }
     }
 
-    /// How long those who were left out have to wait, now that all answers of this pass are known:
-    /// one of them may have shown that there is no reason to wait any more.
-    fn resume_after(&self, pass: &Pass) -> Option<Duration> {
-        let target = pass.left_out.as_ref()?.target.as_deref()?;
+    /// Waits until it is worth asking for a member again, but never for long.
+    async fn wait_for_room(
+        &self,
+        pass: &mut Pass,
+        target: &SendTarget,
+        busy: Busy,
+    ) -> Result<(), PassError> {
         let visitor = visitor(&pass.batch, target);
-        match self.manners.enter(&visitor, Instant::now()) {
-            Entry::Later(wait) => Some(wait),
-            Entry::Go(_) | Entry::Full => None,
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            ended = pass.deliveries.next() => pass.deliveries.take(ended).await?,
+            () = self.manners.room(&visitor, busy) => {}
         }
+        Ok(())
     }
 
     /// Asks whether a member may be sent to, and begins if so.
@@ -247,20 +309,25 @@ impl BatchWorker {
             Ok(target) => target,
             Err(kind) => {
                 let outcome = outcome_without_attempt(&member, kind);
-                pass.deliveries.recorder.add(outcome);
+                let waiting = self.recording.backlog.add();
+                pass.deliveries.recorder.add(outcome, waiting);
                 pass.deliveries.recorder.flush_if_many().await?;
                 return Ok(Turn::Begun);
             }
         };
         let visitor = visitor(&pass.batch, target);
-        Ok(match self.manners.enter(&visitor, Instant::now()) {
+        let now = Instant::now();
+        Ok(match self.manners.enter(&visitor, now) {
             Entry::Go(visit) => {
                 self.begin(pass, member, visit);
                 Turn::Begun
             }
-            Entry::Full => Turn::NoRoom(member),
-            Entry::Later(_) => {
-                pass.left_out.get_or_insert(member);
+            Entry::Full(Busy::Everybody) => Turn::NoRoom(member),
+            Entry::Full(Busy::Origin) => Turn::Crowded(member),
+            Entry::Later(wait) => {
+                if let Some(target) = member.target {
+                    pass.left_out.add(*target, now + wait);
+                }
                 Turn::LeftOut
             }
         })

@@ -8,18 +8,22 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::backlog::Waiting;
 use crate::engine::batch_worker::PassError;
 use crate::engine::recorder::Recorder;
 
 /// What became of a delivery, if it was begun before the engine stopped.
 type Delivered = Result<Option<Outcome>, StoreError>;
 
-pub(super) type Ended = Result<Delivered, JoinError>;
+/// The same, with its place in the backlog, which it has from the instant it is known.
+type Counted = Result<Option<(Outcome, Waiting)>, StoreError>;
+
+pub(super) type Ended = Result<Counted, JoinError>;
 
 pub(super) struct Deliveries {
     /// Tasks, not futures of the pass: those stand still whenever the pass waits for the store, and
     /// one that was just handed what the pass waits for would hold it for ever.
-    under_way: JoinSet<Delivered>,
+    under_way: JoinSet<Counted>,
     record_due: Interval,
     pub(super) recorder: Recorder,
 }
@@ -36,7 +40,11 @@ impl Deliveries {
     }
 
     pub(super) fn begin(&mut self, delivery: impl Future<Output = Delivered> + Send + 'static) {
-        self.under_way.spawn(delivery);
+        let backlog = self.recorder.backlog().clone();
+        self.under_way.spawn(async move {
+            let outcome = delivery.await?;
+            Ok(outcome.map(|outcome| (outcome, backlog.add())))
+        });
     }
 
     pub(super) fn are_over(&self) -> bool {
@@ -53,10 +61,13 @@ impl Deliveries {
         }
     }
 
-    /// Takes all that have ended, without waiting for any, and records if there are enough.
+    /// Takes all that have ended, without waiting for any, and records whenever there are enough.
     pub(super) async fn take_ended(&mut self) -> Result<(), PassError> {
         while let Some(ended) = self.under_way.try_join_next() {
             self.add(ended)?;
+            if self.recorder.has_many() {
+                self.recorder.flush().await?;
+            }
         }
         Ok(self.recorder.flush_if_many().await?)
     }
@@ -72,8 +83,8 @@ impl Deliveries {
     }
 
     fn add(&mut self, ended: Ended) -> Result<(), PassError> {
-        if let Some(outcome) = ended?? {
-            self.recorder.add(outcome);
+        if let Some((outcome, waiting)) = ended?? {
+            self.recorder.add(outcome, waiting);
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::engine::batch_worker::{BatchWorker, PassError};
 use crate::engine::clock_watch::ClockWatch;
 use crate::engine::rests::Rests;
-use crate::engine::shares::Shares;
+use crate::engine::shares::{OpenBatch, Shares};
 
 pub(super) struct Dispatcher {
     pub(super) worker: BatchWorker,
@@ -34,8 +34,8 @@ pub(super) struct Dispatcher {
     pub(super) poll: Duration,
     pub(super) shares: Shares,
     pub(super) rests: Rests,
-    /// Told whenever a worker ends.
-    pub(super) worker_ended: Arc<Notify>,
+    /// Told whenever a batch is open no more, or due again.
+    pub(super) batch_ended: Arc<Notify>,
 }
 
 /// Applications that have due batches, by lane and push service; the direct lane first.
@@ -65,7 +65,7 @@ impl Dispatcher {
             };
             tokio::select! {
                 () = self.hints() => {}
-                () = self.worker_ended.notified() => {}
+                () = self.batch_ended.notified() => {}
                 () = tokio::time::sleep(pause) => {}
                 () = stop.cancelled() => {}
             }
@@ -205,11 +205,10 @@ impl Dispatcher {
             .shares
             .opened(&batch.group, batch.lane, batch.application);
         let (worker, tasks) = (self.worker.clone(), self.tasks.clone());
-        let (rests, ended) = (self.rests.clone(), Arc::clone(&self.worker_ended));
+        let (rests, ended) = (self.rests.clone(), Arc::clone(&self.batch_ended));
         let stop = stop.clone();
         self.tasks.spawn(async move {
-            supervise(&tasks, worker, leased, &rests, &stop).await;
-            drop(open);
+            supervise(&tasks, worker, leased, open, &rests, &stop).await;
             ended.notify_one();
         });
     }
@@ -220,6 +219,7 @@ async fn supervise(
     tasks: &TaskTracker,
     worker: BatchWorker,
     leased: LeasedBatch,
+    open: OpenBatch,
     rests: &Rests,
     stop: &CancellationToken,
 ) {
@@ -227,7 +227,9 @@ async fn supervise(
     let message = leased.batch.message;
     let store = Arc::clone(&worker.recording.store);
     let clock = Arc::clone(&worker.recording.clock);
-    let ended = tasks.spawn(async move { worker.run(&leased).await }).await;
+    let ended = tasks
+        .spawn(async move { worker.run(&leased, open).await })
+        .await;
     let failure = match ended {
         Ok(Ok(end)) => {
             rests.went_well(lease.batch);

@@ -1,7 +1,6 @@
 //! Collects the outcomes of a pass and records them in bulk, under the lease.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tidings_core::batch::{Batch, Lease};
@@ -10,6 +9,7 @@ use tidings_core::delivery::Outcome;
 use tidings_core::metrics::Metrics;
 use tidings_core::store::{PassEnd, PassTimes, SendingStore, StoreError};
 
+use crate::engine::backlog::{Backlog, Waiting};
 use crate::engine::pass_report::PassReport;
 use crate::engine::record_health::RecordHealth;
 
@@ -23,17 +23,7 @@ pub(super) struct Recording {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) health: RecordHealth,
     pub(super) metrics: Arc<Metrics>,
-    /// Outcomes are recorded when there are so many, those of all passes together: so many are
-    /// forgotten when the process is killed, and those messages are sent again.
-    pub(super) most: usize,
-    /// How many there are.
-    pub(super) unrecorded: Arc<AtomicUsize>,
-}
-
-impl Recording {
-    fn forget(&self, outcomes: usize) {
-        self.unrecorded.fetch_sub(outcomes, Ordering::Relaxed);
-    }
+    pub(super) backlog: Backlog,
 }
 
 pub(super) struct Recorder {
@@ -41,7 +31,9 @@ pub(super) struct Recorder {
     lease: Lease,
     /// When the pass began.
     began_at: Timestamp,
-    waiting: Vec<Outcome>,
+    outcomes: Vec<Outcome>,
+    /// One for each outcome.
+    waiting: Vec<Waiting>,
     report: PassReport,
 }
 
@@ -51,38 +43,49 @@ impl Recorder {
             began_at: shared.clock.now(),
             shared,
             lease,
+            outcomes: Vec::new(),
             waiting: Vec::new(),
             report: PassReport::default(),
         }
     }
 
-    /// Takes an outcome.
-    pub(super) fn add(&mut self, outcome: Outcome) {
-        self.report.note(&outcome);
-        self.waiting.push(outcome);
-        self.shared.unrecorded.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn backlog(&self) -> &Backlog {
+        &self.shared.backlog
     }
 
-    /// Records what waits if there is enough.
+    /// Takes an outcome, which counts as waiting since it is known.
+    pub(super) fn add(&mut self, outcome: Outcome, waiting: Waiting) {
+        self.report.note(&outcome);
+        self.outcomes.push(outcome);
+        self.waiting.push(waiting);
+    }
+
+    /// Whether there is enough of this pass alone.
+    pub(super) fn has_many(&self) -> bool {
+        self.outcomes.len() >= self.shared.backlog.enough()
+    }
+
+    /// Records what waits if there is enough, of all passes together.
     pub(super) async fn flush_if_many(&mut self) -> Result<(), StoreError> {
-        if self.shared.unrecorded.load(Ordering::Relaxed) < self.shared.most {
-            Ok(())
-        } else {
+        if self.shared.backlog.is_enough() {
             self.flush().await
+        } else {
+            Ok(())
         }
     }
 
     /// Records what waits, however long the store is not available: what was sent must not be sent
     /// again.
     pub(super) async fn flush(&mut self) -> Result<(), StoreError> {
-        if self.waiting.is_empty() {
+        if self.outcomes.is_empty() {
             return Ok(());
         }
-        let outcomes = std::mem::take(&mut self.waiting);
+        let outcomes = std::mem::take(&mut self.outcomes);
+        let waiting = std::mem::take(&mut self.waiting);
         let Recording { store, clock, .. } = &self.shared;
         let record = || store.record(&self.lease, outcomes.clone(), clock.now());
         let recorded = self.insist(record).await;
-        self.shared.forget(outcomes.len());
+        drop(waiting);
         let recorded = recorded?;
         self.shared.metrics.recorded(&outcomes);
         self.report.suspected(recorded.suspected);
@@ -123,11 +126,5 @@ impl Recorder {
                 written => return written,
             }
         }
-    }
-}
-
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        self.shared.forget(self.waiting.len());
     }
 }

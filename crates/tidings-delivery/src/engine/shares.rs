@@ -7,11 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidings_core::application::ApplicationId;
 use tidings_core::batch::Lane;
 use tidings_core::subscription::PushServiceGroup;
+use tokio::sync::Notify;
 
 /// The open batches of all push services.
 #[derive(Debug, Default)]
 pub(super) struct Shares {
     lines: Arc<Mutex<HashMap<(PushServiceGroup, Lane), Line>>>,
+    /// Told whenever a batch is open no more.
+    given_back: Arc<Notify>,
 }
 
 /// One push service's batches in one lane.
@@ -28,6 +31,13 @@ struct Share {
 }
 
 impl Shares {
+    pub(super) fn new(given_back: Arc<Notify>) -> Self {
+        Self {
+            lines: Arc::default(),
+            given_back,
+        }
+    }
+
     /// How many batches are open at a push service in a lane.
     pub(super) fn open(&self, group: &PushServiceGroup, lane: Lane) -> usize {
         let lines = lock(&self.lines);
@@ -72,6 +82,7 @@ impl Shares {
             lines: Arc::clone(&self.lines),
             key,
             application,
+            given_back: Arc::clone(&self.given_back),
         }
     }
 }
@@ -82,6 +93,7 @@ pub(super) struct OpenBatch {
     lines: Arc<Mutex<HashMap<(PushServiceGroup, Lane), Line>>>,
     key: (PushServiceGroup, Lane),
     application: ApplicationId,
+    given_back: Arc<Notify>,
 }
 
 impl Drop for OpenBatch {
@@ -92,6 +104,8 @@ impl Drop for OpenBatch {
         {
             share.open = share.open.saturating_sub(1);
         }
+        drop(lines);
+        self.given_back.notify_one();
     }
 }
 

@@ -14,7 +14,7 @@ use crate::manners::distress::Distress;
 use crate::manners::origins::{Origin, OriginId, Origins};
 use crate::manners::policy::MannersPolicy;
 use crate::manners::refusal_pause::{Change, RefusalPause, Verdict};
-use crate::manners::{VisitEnd, Visitor};
+use crate::manners::{Busy, VisitEnd, Visitor};
 
 /// Whose room a delivery takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,7 +39,7 @@ pub(super) struct Stay {
 /// Whether a delivery may begin.
 pub(super) enum Admittance {
     Go(Stay),
-    Full,
+    Full(Busy),
     Later(Duration),
 }
 
@@ -118,6 +118,16 @@ impl Service {
         now: Instant,
         policy: &MannersPolicy,
     ) -> Admittance {
+        let Some(slot) = self.slot(visitor.lane) else {
+            // Nobody is remembered newly, which may cost others their place, while nobody can begin.
+            let origin = self.origins.named(visitor.origin);
+            let wait = origin.map_or(Duration::ZERO, |it| self.wait(it, visitor.key, now, policy));
+            return if wait.is_zero() {
+                Admittance::Full(Busy::Everybody)
+            } else {
+                Admittance::Later(wait)
+            };
+        };
         let most = if self.shared {
             policy.other_origins
         } else {
@@ -125,27 +135,17 @@ impl Service {
         };
         let id = self.origins.find(visitor.origin, now, most);
         let Some(origin) = self.origins.get(id) else {
-            return Admittance::Full;
+            return Admittance::Full(Busy::Everybody);
         };
-        let pauses = if self.shared {
-            &origin.pauses
-        } else {
-            &self.pauses
-        };
-        let pause = pauses.get(&visitor.key);
-        let rest = pause.map_or(Duration::ZERO, |pause| pause.wait(now, policy));
-        let wait = origin.breaker.wait(now, policy).max(rest);
+        let wait = self.wait(origin, visitor.key, now, policy);
         if !wait.is_zero() {
             return Admittance::Later(wait);
         }
-        let Some(slot) = self.slot(visitor.lane) else {
-            return Admittance::Full;
-        };
         if self.shared && is_crowded(origin, visitor.lane, policy) {
             let silent = now.saturating_duration_since(origin.heard_at);
             // Whoever waits for one that hangs holds up the others.
             return if silent < policy.other_patience {
-                Admittance::Full
+                Admittance::Full(Busy::Origin)
             } else {
                 Admittance::Later(policy.other_patience)
             };
@@ -153,14 +153,19 @@ impl Service {
         self.begin(visitor, slot, id, now)
     }
 
-    /// Whether this delivery would find no room at present.
-    pub(super) fn is_full(&self, visitor: &Visitor<'_>, policy: &MannersPolicy) -> bool {
+    /// Whether what had no room for this delivery still has none.
+    pub(super) fn is_full(
+        &self,
+        visitor: &Visitor<'_>,
+        busy: Busy,
+        policy: &MannersPolicy,
+    ) -> bool {
         let crowded = || {
             self.origins
                 .named(visitor.origin)
                 .is_some_and(|origin| is_crowded(origin, visitor.lane, policy))
         };
-        self.slot(visitor.lane).is_none() || (self.shared && crowded())
+        self.slot(visitor.lane).is_none() || (busy == Busy::Origin && crowded())
     }
 
     /// A delivery has ended. `jitter` are uniform random bits.
@@ -227,6 +232,24 @@ impl Service {
         (unreachable || was).then_some(unreachable)
     }
 
+    /// How long an origin, or a key there, is left alone.
+    fn wait(
+        &self,
+        origin: &Origin,
+        key: VapidKeyId,
+        now: Instant,
+        policy: &MannersPolicy,
+    ) -> Duration {
+        let pauses = if self.shared {
+            &origin.pauses
+        } else {
+            &self.pauses
+        };
+        let pause = pauses.get(&key);
+        let rest = pause.map_or(Duration::ZERO, |pause| pause.wait(now, policy));
+        origin.breaker.wait(now, policy).max(rest)
+    }
+
     fn slot(&self, lane: Lane) -> Option<Slot> {
         if lane == Lane::Direct && self.direct < self.direct_share {
             return Some(Slot::Direct);
@@ -243,7 +266,7 @@ impl Service {
         now: Instant,
     ) -> Admittance {
         let Some(origin) = self.origins.get_mut(id) else {
-            return Admittance::Full;
+            return Admittance::Full(Busy::Everybody);
         };
         match slot {
             Slot::Direct => self.direct += 1,

@@ -158,10 +158,10 @@ fn a_broadcast_begins_small_and_leaves_room_for_direct_messages() {
     assert_eq!(bulk.len(), 64);
     let direct = world.fill(&fcm().direct());
     assert_eq!(direct.len(), 80, "5 % of 1600");
-    assert!(matches!(world.enter(&fcm()), Entry::Full));
+    assert!(matches!(world.enter(&fcm()), Entry::Full(Busy::Everybody)));
     drop(direct);
     assert!(
-        matches!(world.enter(&fcm()), Entry::Full),
+        matches!(world.enter(&fcm()), Entry::Full(Busy::Everybody)),
         "the direct lane's room is its own"
     );
     drop(bulk);
@@ -180,8 +180,8 @@ fn a_waiter_is_told_when_there_is_room() {
     let mut visits = world.fill(&fcm());
     let (first, second) = (fcm(), fcm());
     let (first, second) = (first.visitor(), second.visitor());
-    let mut first = pin!(world.manners.room(&first));
-    let mut second = pin!(world.manners.room(&second));
+    let mut first = pin!(world.manners.room(&first, Busy::Everybody));
+    let mut second = pin!(world.manners.room(&second, Busy::Everybody));
     let mut context = Context::from_waker(Waker::noop());
     assert!(first.as_mut().poll(&mut context).is_pending());
     assert!(second.as_mut().poll(&mut context).is_pending());
@@ -276,7 +276,7 @@ fn probes_are_at_most_a_minute_apart_and_an_operator_is_told() {
                 probes += 1;
                 world.pass(wait);
             }
-            Entry::Full => panic!("nothing is under way"),
+            Entry::Full(_) => panic!("nothing is under way"),
         }
         assert!(world.now - began > Duration::from_mins(1) || !gone_for(&world));
     }
@@ -397,7 +397,10 @@ fn other_origins_share_little_and_the_hanging_one_is_not_waited_for() {
     assert_eq!(hanging.len(), 12);
     let direct = world.fill(&other("hangs.example").direct());
     assert_eq!(direct.len(), 4, "sixteen in all at one origin");
-    assert!(matches!(world.enter(&other("hangs.example")), Entry::Full));
+    assert!(matches!(
+        world.enter(&other("hangs.example")),
+        Entry::Full(Busy::Origin)
+    ));
     world.pass(Duration::from_secs(1));
     assert_eq!(
         world.waits(&other("hangs.example")),
@@ -410,6 +413,20 @@ fn other_origins_share_little_and_the_hanging_one_is_not_waited_for() {
         visits.extend(world.fill(&other(&format!("{number}.example"))));
     }
     assert_eq!(visits.len() + hanging.len(), 64, "together, to begin with");
+    let remembered = |world: &World| {
+        let manners = &world.manners;
+        manners.with(PushService::Other, |it| it.origins_remembered())
+    };
+    let before = remembered(&world);
+    assert!(matches!(
+        world.enter(&other("new.example")),
+        Entry::Full(Busy::Everybody)
+    ));
+    assert_eq!(
+        remembered(&world),
+        before,
+        "who cannot begin takes nobody's place"
+    );
     assert_eq!(world.fill(&fcm()).len(), 64, "known ones have their own");
 }
 
@@ -420,7 +437,7 @@ fn a_strangers_new_origin_gets_little_until_it_has_answered() {
     let bulk = world.fill(&new);
     let direct = world.fill(&new.direct());
     assert_eq!((bulk.len(), direct.len()), (2, 1));
-    assert!(matches!(world.enter(&new), Entry::Full));
+    assert!(matches!(world.enter(&new), Entry::Full(_)));
     drop(direct);
     for visit in bulk {
         visit.ended(&answered(&ACCEPTED), world.now);

@@ -13,3 +13,4 @@ mod pruning;
 mod recording;
 mod shutdown;
 mod start_up;
+mod strangers;

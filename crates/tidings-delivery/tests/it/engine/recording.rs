@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tidings_core::alert::AlertKind;
+use tidings_core::batch::Lane;
 use tidings_webpush::PushService;
 use tokio::sync::Semaphore;
 
@@ -91,6 +92,32 @@ async fn no_more_than_256_outcomes_wait_to_be_recorded() {
     // All at one instant, so it was not time that had them recorded.
     assert!(sizes.len() >= 3, "{sizes:?}");
     assert_eq!(sizes.iter().sum::<usize>(), 600);
+    rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_all_batches_together_no_more_than_256_answers_are_unrecorded_when_more_is_sent() {
+    let mut rig = Rig::start(|_, _| answer(201), None).await;
+    rig.push_service.answer_after(Duration::from_millis(10));
+    let people = rig.subscribe_many(30, PushService::Fcm).await;
+    let people: Vec<_> = people.into_iter().map(|it| it.0).collect();
+    rig.commanded.fail("record", Fault::Hangs);
+    let mut messages = Vec::new();
+    for _ in 0..60 {
+        messages.push(rig.send(rig.direct(people.clone())).await);
+    }
+    rig.pass(Duration::from_secs(30)).await;
+    let posts = rig.push_service.all_posts();
+    // What may be under way of both lanes when the 256th answer comes.
+    let room = rig.metrics.limit(PushService::Fcm, Lane::Bulk)
+        + rig.metrics.limit(PushService::Fcm, Lane::Direct);
+    let most = 256 + usize::try_from(room).unwrap();
+    assert!((256..=most).contains(&posts), "{posts}, at most {most}");
+    rig.commanded.mend("record");
+    for message in messages {
+        assert_eq!(rig.wait_until_done(message).await.counts.accepted, 30);
+    }
+    assert_eq!(rig.push_service.all_posts(), 60 * 30, "nothing twice");
     rig.shutdown().await;
 }
 

@@ -26,7 +26,8 @@ async fn many_waiting_batches_do_not_delay_the_first_post() {
     rig.settle().await;
     assert!(rig.push_service.all_posts() > 0, "no time has passed");
     let calls = rig.commanded.all_calls();
-    assert!(calls < 60, "not one for each batch: {calls}");
+    // Some for each of the 64 that are under way, and none for all that wait.
+    assert!(calls < 400, "not one for each batch: {calls}");
     let counts = rig.look(message).await.counts;
     assert_eq!(counts.targeted, u64::try_from(WAITING).unwrap());
     rig.crash().await;

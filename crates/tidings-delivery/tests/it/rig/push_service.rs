@@ -44,6 +44,8 @@ pub(crate) struct ScriptedPushService {
     gate: Option<Arc<Semaphore>>,
     /// How long an answer takes.
     latency: Mutex<Duration>,
+    /// How long an answer of these origins takes.
+    latencies: Mutex<HashMap<String, Duration>>,
     /// Origins that no connection comes about to.
     down: Mutex<HashSet<String>>,
     /// Origins that answer nothing until they are not in here any more.
@@ -66,6 +68,7 @@ impl ScriptedPushService {
             room: Semaphore::new(Semaphore::MAX_PERMITS),
             gate,
             latency: Mutex::default(),
+            latencies: Mutex::default(),
             down: Mutex::default(),
             hanging: watch::Sender::default(),
             dialled: Mutex::default(),
@@ -75,6 +78,12 @@ impl ScriptedPushService {
     /// Answers take so long from now on.
     pub(crate) fn answer_after(&self, latency: Duration) {
         *self.latency.lock().unwrap() = latency;
+    }
+
+    /// Answers of this push resource's origin take so long.
+    pub(crate) fn slow_down(&self, resource: &PushResource, latency: Duration) {
+        let origin = resource.origin().to_owned();
+        self.latencies.lock().unwrap().insert(origin, latency);
     }
 
     /// No connection comes about to this push resource's origin any more.
@@ -189,7 +198,11 @@ impl Turn for ScriptedTurn {
         let mut hanging = push_service.hanging.subscribe();
         let answers = |hanging: &HashSet<String>| !hanging.contains(resource.origin());
         drop(hanging.wait_for(answers).await.unwrap());
-        let latency = *push_service.latency.lock().unwrap();
+        let of_its_own = {
+            let latencies = push_service.latencies.lock().unwrap();
+            latencies.get(resource.origin()).copied()
+        };
+        let latency = of_its_own.unwrap_or(*push_service.latency.lock().unwrap());
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
