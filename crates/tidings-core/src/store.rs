@@ -27,7 +27,7 @@ pub use crate::store::setup::{
 };
 pub use crate::store::subscriptions::{
     Changed, NewSubscription, Registration, SubscriptionChange, SubscriptionFilter,
-    SubscriptionStore,
+    SubscriptionPage, SubscriptionStore,
 };
 
 /// What planning and sending need of a store.

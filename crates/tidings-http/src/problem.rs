@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue};
 use tidings_core::api_token::Scope;
 use tidings_core::clock::Timestamp;
 use tidings_core::content::PayloadTooLarge;
+use tidings_core::id::SubscriptionId;
 use tidings_core::store::StoreError;
 use tidings_core::subscription::SubscriptionState;
 use tidings_webpush::MAX_PLAINTEXT_BYTES;
@@ -91,6 +92,8 @@ pub(crate) enum ApiError {
     TooManySubscriptions { cap: NonZeroU32 },
     /// The subscription cannot be sent to.
     SubscriptionNotActive(SubscriptionState),
+    /// What is kept of the subscription cannot be read.
+    SubscriptionDamaged(SubscriptionId),
     /// The subscription was unsubscribed.
     SubscriptionEnded,
     /// The active key cannot be retired.
@@ -307,6 +310,15 @@ impl ApiError {
                     "The subscription's state is `{}`. Register the browser's subscription again; a \
                      back end can also undo it with POST /v1/subscriptions/{{id}}/restore.",
                     state.as_str()
+                ),
+            ),
+            Self::SubscriptionDamaged(id) => Answer::new(
+                Type::SubscriptionDamaged,
+                format!(
+                    "What this server keeps of the endpoint, as {id}, is damaged, so it cannot be \
+                     seen whether the keys are the same. Bring the database back from a backup; or \
+                     end it with DELETE /v1/subscriptions/{id}, and import the line once its \
+                     tombstone is forgotten, after 30 days."
                 ),
             ),
             Self::SubscriptionEnded => Answer::new(

@@ -113,6 +113,7 @@ macro_rules! with_every_case {
                 an_imported_subscription_is_as_a_registered_one
                 many_are_imported_in_their_order
                 importing_again_updates
+                an_import_knows_when_a_browser_was_seen
                 an_import_gives_nobody_a_known_endpoint
                 an_import_wakes_no_tombstone
                 an_import_heeds_the_cap

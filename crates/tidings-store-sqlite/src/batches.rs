@@ -434,7 +434,7 @@ fn read_targets(
             Ok(subscription) => subscription,
             // It must not keep the rest of the batch from being sent.
             Err(error) if error.is_damage() => {
-                tracing::error!(subscription.id = %id, %error, "a subscription is left out");
+                seals.told.tell(id, &error);
                 continue;
             }
             Err(error) => return Err(error),

@@ -7,6 +7,7 @@
 mod api_tokens;
 mod batches;
 mod clock_jump;
+mod damage;
 mod damaged_batches;
 mod database;
 mod folding;
@@ -36,6 +37,7 @@ use tidings_core::store::StoreError;
 use tidings_core::vapid_key::VapidKeyRecord;
 use tidings_webpush::{Randomness, VapidKey};
 
+use crate::damage::Told;
 pub use crate::database::OpenError;
 pub use crate::maintenance::{
     KeyUsage, Maintenance, ReadError, ResealError, ResealStep, Resealed, read_key_usage,
@@ -70,6 +72,8 @@ pub struct SqliteStore {
 pub(crate) struct Seals {
     pub(crate) sealer: Arc<Sealer>,
     pub(crate) randomness: Arc<dyn Randomness>,
+    /// Of what could not be opened.
+    pub(crate) told: Arc<Told>,
 }
 
 impl SqliteStore {
@@ -82,6 +86,7 @@ impl SqliteStore {
         let seals = Seals {
             sealer: options.sealer,
             randomness: options.randomness,
+            told: Arc::default(),
         };
         Ok(Self {
             readers,

@@ -1,6 +1,7 @@
 //! Subscriptions: registering, looking at, changing, ending.
 
 mod import;
+mod list;
 mod registering;
 mod restore;
 mod row;
@@ -10,20 +11,17 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::types::Value as SqlValue;
-use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _};
 use tidings_core::application::ApplicationId;
 use tidings_core::batch::Seq;
 use tidings_core::clock::Timestamp;
 use tidings_core::id::SubscriptionId;
 use tidings_core::mac::EndpointHash;
 use tidings_core::store::{
-    Changed, NewSubscription, Page, PageRequest, Registration, StoreError, SubscriptionChange,
-    SubscriptionFilter, SubscriptionStore,
+    Changed, NewSubscription, PageRequest, Registration, StoreError, SubscriptionChange,
+    SubscriptionFilter, SubscriptionPage, SubscriptionStore,
 };
-use tidings_core::subscription::{
-    Locale, SubscriptionRecord, SubscriptionState, TimeZoneName, UserId,
-};
+use tidings_core::subscription::{Locale, SubscriptionRecord, TimeZoneName, UserId};
 
 use crate::database::refused;
 use crate::subscriptions::registering::register;
@@ -74,8 +72,8 @@ impl SubscriptionStore for SqliteStore {
         app: ApplicationId,
         filter: SubscriptionFilter,
         page: PageRequest<Seq>,
-    ) -> Result<Page<SubscriptionRecord, Seq>, StoreError> {
-        self.read(move |connection, seals| list(connection, seals, app, &filter, page))
+    ) -> Result<SubscriptionPage, StoreError> {
+        self.read(move |connection, seals| list::list(connection, seals, app, &filter, page))
             .await
     }
 
@@ -215,52 +213,6 @@ fn find(
         .transpose()
 }
 
-fn list(
-    connection: &Connection,
-    seals: &Seals,
-    app: ApplicationId,
-    filter: &SubscriptionFilter,
-    page: PageRequest<Seq>,
-) -> Result<Page<SubscriptionRecord, Seq>, StoreError> {
-    let (sql, values) = list_query(app, filter, page);
-    let mut statement = connection.prepare_cached(&sql).map_err(refused)?;
-    let mut rows = statement.query(params_from_iter(values)).map_err(refused)?;
-    let mut items = Vec::new();
-    while let Some(found) = rows.next().map_err(refused)? {
-        items.push(row::read(found, seals)?);
-    }
-    Ok(Page::from_surplus(items, page.limit, |record| record.seq))
-}
-
-// Index: the primary key; with a user subscriptions_by_user, with another state than `active`
-// subscriptions_by_state.
-fn list_query(
-    app: ApplicationId,
-    filter: &SubscriptionFilter,
-    page: PageRequest<Seq>,
-) -> (String, Vec<SqlValue>) {
-    let mut condition = "s.application_id = ? AND s.seq < ?".to_owned();
-    let mut values: Vec<SqlValue> = vec![
-        app.as_i64().into(),
-        page.after.map_or(i64::MAX, Seq::as_i64).into(),
-    ];
-    if let Some(state) = filter.state {
-        condition.push_str(" AND s.state = ?");
-        values.push(state.as_str().to_owned().into());
-        if state != SubscriptionState::Active {
-            // A partial index is used only where its own condition is repeated.
-            condition.push_str(" AND s.state <> 'active'");
-        }
-    }
-    if let Some(user) = &filter.user {
-        condition.push_str(" AND s.user = ?");
-        values.push(user.as_str().to_owned().into());
-    }
-    condition.push_str(" ORDER BY s.seq DESC LIMIT ?");
-    values.push((i64::from(page.limit) + 1).into());
-    (row::select("subscriptions", &condition), values)
-}
-
 fn end(
     connection: &Connection,
     app: ApplicationId,
@@ -332,62 +284,6 @@ mod tests {
     use crate::database::open_for_writing;
 
     #[test]
-    fn no_list_walks_the_whole_table() {
-        let directory = tempfile::tempdir().unwrap();
-        let (_lock, connection) =
-            open_for_writing(directory.path(), Timestamp::from_millis(0)).unwrap();
-        let by_state = |state| SubscriptionFilter {
-            state: Some(state),
-            user: None,
-        };
-        let by_user = |state| SubscriptionFilter {
-            state,
-            user: UserId::parse("u"),
-        };
-        for (filter, index) in [
-            (
-                SubscriptionFilter::default(),
-                "(application_id=? AND seq<?)",
-            ),
-            (
-                by_state(SubscriptionState::Active),
-                "(application_id=? AND seq<?)",
-            ),
-            (
-                by_state(SubscriptionState::Gone),
-                "subscriptions_by_state (application_id=? AND state=? AND seq<?)",
-            ),
-            (
-                by_user(None),
-                "subscriptions_by_user (application_id=? AND user=? AND seq<?)",
-            ),
-            (
-                by_user(Some(SubscriptionState::Active)),
-                "subscriptions_by_user (application_id=? AND user=? AND seq<?)",
-            ),
-        ] {
-            let page = PageRequest {
-                after: None,
-                limit: 10,
-            };
-            let (sql, values) = list_query(ApplicationId::DEFAULT, &filter, page);
-            let mut statement = connection
-                .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
-                .unwrap();
-            let steps: Vec<String> = statement
-                .query_map(params_from_iter(values), |row| row.get(3))
-                .unwrap()
-                .collect::<Result<_, _>>()
-                .unwrap();
-            assert!(steps[0].contains(index), "{filter:?}: {steps:?}");
-            assert!(
-                !steps.iter().any(|step| step.contains("B-TREE")),
-                "{steps:?}"
-            );
-        }
-    }
-
-    #[test]
     fn a_subscription_takes_at_most_600_octets() {
         const ROWS: usize = 5_000;
         let directory = tempfile::tempdir().unwrap();
@@ -397,6 +293,7 @@ mod tests {
         let seals = Seals {
             sealer: Arc::new(Sealer::new(&key, &[]).unwrap()),
             randomness: Arc::new(SystemRandomness),
+            told: Arc::default(),
         };
         let entities = Entities::new(1);
         let vapid_key = entities.new_vapid_key(VapidKeyState::Active);

@@ -3,7 +3,7 @@
 //!
 //! Work of the accept queue goes first, then recording, then bulk, but no queue is passed over for
 //! ever; no transaction takes new work once it is 25 ms old. Each piece of work runs in a savepoint:
-//! one that fails undoes only itself.
+//! one that fails undoes only itself. Work that nobody waits for any more is not begun.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -62,11 +62,7 @@ struct Line {
 
 impl Writer {
     pub(crate) fn start(connection: Connection, lock: DirectoryLock) -> Result<Self, OpenError> {
-        let shared = Arc::new(Shared {
-            waiting: Mutex::default(),
-            something_waits: Condvar::new(),
-            room: std::array::from_fn(|_| Semaphore::new(QUEUE_CAPACITY)),
-        });
+        let shared = Arc::new(Shared::new());
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
@@ -128,6 +124,14 @@ impl Drop for Writer {
 }
 
 impl Shared {
+    fn new() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            something_waits: Condvar::new(),
+            room: std::array::from_fn(|_| Semaphore::new(QUEUE_CAPACITY)),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -154,7 +158,29 @@ impl Shared {
         self.take_from(&mut self.lock())
     }
 
+    /// Everything that waits.
+    fn take_all(&self) -> Vec<Box<dyn Job>> {
+        let mut waiting = self.lock();
+        let mut all = Vec::new();
+        for (line, room) in waiting.lines.iter_mut().zip(&self.room) {
+            room.add_permits(line.jobs.len());
+            line.passed_over = 0;
+            all.extend(line.jobs.drain(..));
+        }
+        all
+    }
+
     fn take_from(&self, waiting: &mut Waiting) -> Option<Box<dyn Job>> {
+        loop {
+            let job = self.take_first(waiting)?;
+            // Nobody would learn that it was done, so it is as well not done.
+            if job.is_wanted() {
+                return Some(job);
+            }
+        }
+    }
+
+    fn take_first(&self, waiting: &mut Waiting) -> Option<Box<dyn Job>> {
         let somebody_waits = |line: &Line| !line.jobs.is_empty();
         let out_of_patience = |line: &Line| somebody_waits(line) && line.passed_over >= PATIENCE;
         let lines = &mut waiting.lines;
@@ -191,14 +217,51 @@ impl Drop for CloseAtEnd<'_> {
 }
 
 fn write_until_closed(shared: &Shared, mut connection: Connection) {
+    let mut trouble = Trouble::default();
     while let Some(first) = shared.wait() {
         let mut ran = Vec::new();
+        let before = connection.total_changes();
         let committed = run_transaction(shared, &mut connection, first, &mut ran);
-        if let Err(error) = &committed {
-            tracing::error!(%error, "a transaction failed; nothing of it was stored");
+        let wrote = connection.total_changes() != before;
+        match trouble.notice(committed.as_ref().map(|()| wrote)) {
+            Some(News::Broken(error)) => tracing::error!(
+                error,
+                "a transaction failed, and nothing of it was stored; more of the kind are not told \
+                 until the database can be written to"
+            ),
+            Some(News::Mended) => tracing::info!("the database can be written to again"),
+            None => {}
         }
         for job in ran {
             job.finish(committed.as_ref().err().map(String::as_str));
+        }
+    }
+}
+
+/// What keeps the database from being written to, so that it is told once.
+#[derive(Default)]
+struct Trouble {
+    cause: Option<String>,
+}
+
+#[derive(PartialEq, Eq, Debug)]
+enum News<'a> {
+    Broken(&'a str),
+    Mended,
+}
+
+impl Trouble {
+    /// What to tell of a transaction's end: why it failed, or whether it wrote. One that wrote nothing
+    /// says nothing: a full disk does not stop it.
+    fn notice<'a>(&mut self, committed: Result<bool, &'a String>) -> Option<News<'a>> {
+        match committed {
+            Ok(false) => None,
+            Ok(true) => self.cause.take().map(|_| News::Mended),
+            Err(cause) if self.cause.as_ref() == Some(cause) => None,
+            Err(cause) => {
+                self.cause = Some(cause.clone());
+                Some(News::Broken(cause))
+            }
         }
     }
 }
@@ -214,7 +277,9 @@ fn run_transaction(
     let mut transaction = match begun {
         Ok(transaction) => transaction,
         Err(error) => {
-            ran.extend(next.take());
+            // All that waits: another process that holds the database does so for a while, and each
+            // by itself would wait for it as long again.
+            ran.extend(next.take().into_iter().chain(shared.take_all()));
             return Err(error.to_string());
         }
     };
@@ -247,6 +312,9 @@ fn run_in_savepoint(
 
 /// A piece of work whose result type is forgotten.
 trait Job: Send {
+    /// Whether somebody still waits for its end.
+    fn is_wanted(&self) -> bool;
+
     /// Does the work; whether it succeeded.
     fn run(&mut self, connection: &Connection) -> bool;
 
@@ -268,6 +336,10 @@ where
     T: Send,
     F: FnOnce(&Connection) -> Result<T, StoreError> + Send,
 {
+    fn is_wanted(&self) -> bool {
+        !self.reply.is_closed()
+    }
+
     fn run(&mut self, connection: &Connection) -> bool {
         let result = self.work.take().map(|work| work(connection));
         let succeeded = matches!(result, Some(Ok(_)));
@@ -288,7 +360,7 @@ where
             (Some(error), _) => Err(StoreError::Unavailable(error.into())),
             (None, None) => Err(closed()),
         };
-        // Whoever asked may have stopped waiting; the work is done all the same.
+        // Whoever asked may have stopped waiting while it was done.
         let _ = self.reply.send(result);
     }
 }
@@ -301,6 +373,7 @@ fn closed() -> StoreError {
 mod tests {
     use std::sync::mpsc;
 
+    use futures_util::FutureExt as _;
     use tempfile::TempDir;
     use tidings_core::clock::Timestamp;
     use tokio::task::JoinSet;
@@ -358,6 +431,90 @@ mod tests {
                 place <= 2 * PATIENCE as usize + 2,
                 "{name} came at place {place}"
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_not_begun() {
+        let (_directory, writer) = writer();
+        let (go_on, held) = mpsc::channel::<()>();
+        let (begun, has_begun) = oneshot::channel();
+        let hold = move |_: &Connection| {
+            begun.send(()).unwrap();
+            held.recv().unwrap();
+            Ok(())
+        };
+        let mut holding = Box::pin(writer.run(Queue::Accept, hold));
+        let mut given_up = Box::pin(keep(&writer, "given up".to_owned(), 10));
+        let mut wanted = Box::pin(keep(&writer, "wanted".to_owned(), 10));
+        assert!((&mut holding).now_or_never().is_none());
+        has_begun.await.unwrap();
+        assert!((&mut given_up).now_or_never().is_none());
+        assert!((&mut wanted).now_or_never().is_none());
+        drop(given_up);
+        go_on.send(()).unwrap();
+        holding.await.unwrap();
+        wanted.await.unwrap();
+        assert_eq!(kept(&writer).await, ["wanted"]);
+    }
+
+    #[test]
+    fn who_waits_behind_a_locked_database_is_told_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let now = Timestamp::from_millis(0);
+        let (_lock, mut connection) = open_for_writing(directory.path(), now).unwrap();
+        connection.pragma_update(None, "busy_timeout", 0).unwrap();
+        let other = Connection::open(crate::database::file_in(directory.path())).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let shared = Shared::new();
+        let mut answers = Vec::new();
+        for n in 0..9 {
+            let (reply, answer) = oneshot::channel();
+            let job = Pending {
+                work: Some(|_: &Connection| Ok(())),
+                result: None,
+                reply,
+            };
+            shared.lock().lines[n % 3].jobs.push_back(Box::new(job));
+            answers.push(answer);
+        }
+        let first = shared.take().unwrap();
+        let mut ran = Vec::new();
+        let failed = run_transaction(&shared, &mut connection, first, &mut ran).unwrap_err();
+        assert_eq!(ran.len(), 9);
+        assert!(shared.take().is_none());
+        for room in &shared.room {
+            assert_eq!(
+                room.available_permits(),
+                QUEUE_CAPACITY + 3,
+                "as much as waited"
+            );
+        }
+        for job in ran {
+            job.finish(Some(&failed));
+        }
+        for answer in answers {
+            let error = answer.blocking_recv().unwrap().unwrap_err();
+            assert!(error.is_transient(), "{error}");
+        }
+    }
+
+    #[test]
+    fn trouble_is_told_once_until_it_is_over() {
+        let (locked, full) = ("locked".to_owned(), "full".to_owned());
+        let mut trouble = Trouble::default();
+        for (end, news) in [
+            (Ok(true), None),
+            (Err(&locked), Some(News::Broken("locked"))),
+            (Err(&locked), None),
+            (Ok(false), None),
+            (Err(&locked), None),
+            (Err(&full), Some(News::Broken("full"))),
+            (Ok(true), Some(News::Mended)),
+            (Ok(true), None),
+            (Err(&full), Some(News::Broken("full"))),
+        ] {
+            assert_eq!(trouble.notice(end), news);
         }
     }
 

@@ -12,8 +12,8 @@ use tidings_core::delivery::{Outcome, OutcomeKind};
 use tidings_core::message::{Audience, MessageState};
 use tidings_core::sealing::{Sealer, SealingKey};
 use tidings_core::store::{
-    BatchStore as _, Claim, MessageStore as _, PassTimes, PlannedStep, SubscriptionStore as _,
-    VapidKeyStore as _,
+    BatchStore as _, Claim, ImportStore as _, Imported, MessageStore as _, PageRequest, PassTimes,
+    PlannedStep, SubscriptionFilter, SubscriptionStore as _, VapidKeyStore as _,
 };
 use tidings_core::subscription::PushServiceGroup;
 use tidings_core::vapid_key::VapidKeyState;
@@ -175,4 +175,76 @@ async fn a_damaged_batch_is_closed_and_keeps_no_other_from_its_turn() {
     store.record(lease, outcomes.collect(), now).await.unwrap();
     store.finish_pass(lease, PassTimes::at(now)).await.unwrap();
     assert_eq!(look().await.state, MessageState::Done);
+}
+
+/// A page is one entry here, so that damage stands at the end of one as well.
+#[tokio::test]
+async fn a_damaged_subscription_keeps_no_other_from_being_listed() {
+    const DAMAGE: &[&str] = &[
+        "capability = substr(capability, 1, 40)",
+        "capability = x''",
+        "attributes = '[1]'",
+    ];
+    for damage in DAMAGE {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path());
+        let entities = Entities::new(1);
+        let key = store.add_vapid_key(entities.new_vapid_key(VapidKeyState::Active));
+        let key = key.await.unwrap().id;
+        let new: Vec<_> = (0..5).map(|_| entities.new_subscription(key)).collect();
+        let ids: Vec<_> = new.iter().rev().map(|new| new.id).collect();
+        store.import(new.clone()).await.unwrap();
+        let file = Connection::open(directory.path().join("tidings.sqlite3")).unwrap();
+        let sql = format!("UPDATE subscriptions SET {damage} WHERE seq IN (2, 5)");
+        assert_eq!(file.execute(&sql, ()).unwrap(), 2);
+        for limit in [1, 2, 5] {
+            let mut listed = Vec::new();
+            let mut damaged = Vec::new();
+            let mut after = None;
+            loop {
+                let page = PageRequest { after, limit };
+                let filter = SubscriptionFilter::default();
+                let page = store.subscriptions(ApplicationId::DEFAULT, filter, page);
+                let page = page.await.unwrap();
+                listed.extend(page.items.iter().map(|record| record.id));
+                damaged.extend(page.damaged);
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(
+                listed,
+                [ids[1], ids[2], ids[4]],
+                "{damage}, {limit} at once"
+            );
+            assert_eq!(damaged, [ids[0], ids[3]], "{damage}, {limit} at once");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_subscription_keeps_no_other_from_being_imported() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let entities = Entities::new(1);
+    let key = store.add_vapid_key(entities.new_vapid_key(VapidKeyState::Active));
+    let key = key.await.unwrap().id;
+    let mut lines: Vec<_> = (0..3).map(|_| entities.new_subscription(key)).collect();
+    let damaged = lines[1].id;
+    store.import(lines.clone()).await.unwrap();
+    let file = Connection::open(directory.path().join("tidings.sqlite3")).unwrap();
+    let sql = "UPDATE subscriptions SET capability = substr(capability, 1, 40) WHERE seq = 2";
+    assert_eq!(file.execute(sql, ()).unwrap(), 1);
+
+    lines.push(entities.new_subscription(key));
+    assert_eq!(
+        store.import(lines).await.unwrap(),
+        [
+            Imported::Updated,
+            Imported::Damaged(damaged),
+            Imported::Updated,
+            Imported::Created,
+        ]
+    );
 }

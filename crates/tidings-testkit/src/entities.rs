@@ -120,6 +120,7 @@ impl Entities {
             encoding: None,
             change: SubscriptionChange::default(),
             max_per_user: DEFAULT_MAX_SUBSCRIPTIONS_PER_USER,
+            seen_at: None,
             now: self.now(),
         }
     }

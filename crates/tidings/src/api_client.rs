@@ -15,7 +15,10 @@ use crate::data_directory::DataDirectory;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The most octets of an import's report: ten thousand refused lines.
+/// How long nothing of a long answer may come.
+const IDLE: Duration = Duration::from_mins(1);
+
+/// The most octets of an import's report. The server ends it after 4 MiB of refused lines.
 const MAX_REPORT_BYTES: u64 = 16 * 1024 * 1024;
 
 const UNUSABLE: &str = "the server's URL or the token cannot be used";
@@ -62,6 +65,7 @@ pub(crate) struct ApiClient {
     agent: Agent,
     base: String,
     token: Option<String>,
+    idle: Duration,
 }
 
 impl ApiClient {
@@ -82,6 +86,7 @@ impl ApiClient {
             agent: agent(Proxy::try_from_env()),
             base: args.url.trim_end_matches('/').to_owned(),
             token: Some(token),
+            idle: IDLE,
         })
     }
 
@@ -91,6 +96,7 @@ impl ApiClient {
             agent: agent(None),
             base: origin.trim_end_matches('/').to_owned(),
             token: token.map(str::to_owned),
+            idle: IDLE,
         }
     }
 
@@ -121,12 +127,28 @@ impl ApiClient {
         let mut response = answer.map_err(CallError::passing)?;
         let status = response.status();
         let retry_after = response.headers().get("retry-after").cloned();
-        // A report may tell of every line.
         let body = response.body_mut().with_config().limit(MAX_REPORT_BYTES);
-        let text = body.read_to_string().context("reading the answer");
-        let value = serde_json::from_str(&text.map_err(CallError::passing)?).unwrap_or(Value::Null);
+        let text = body.read_to_string().map_err(|error| {
+            let is_endless = matches!(error, ureq::Error::BodyExceedsLimit(_));
+            let error = anyhow!(error).context("reading the answer");
+            if is_endless {
+                CallError::for_good(error)
+            } else {
+                CallError::passing(error)
+            }
+        })?;
+        let value = serde_json::from_str(&text).unwrap_or(Value::Null);
         if status.is_success() {
-            return Ok(value);
+            // What counts nothing is not from Tidings: nobody knows what became of the lines.
+            return if value.get("lines").is_some_and(Value::is_u64) {
+                Ok(value)
+            } else {
+                Err(CallError::for_good(anyhow!(
+                    "{} answered {} without the report of an import: is it Tidings?",
+                    self.base,
+                    status.as_u16()
+                )))
+            };
         }
         let seconds = retry_after.and_then(|it| it.to_str().ok()?.parse().ok());
         Err(CallError {
@@ -136,10 +158,17 @@ impl ApiClient {
         })
     }
 
-    /// The body of an answer of any length.
+    /// The body of an answer of any length. A peer that falls silent is given up.
     pub(crate) fn download(&self, path: &str) -> Result<BodyReader<'static>> {
         let request = self.request(&Method::GET, path, "application/json");
-        self.stream(request.body(()).context(UNUSABLE)?)
+        let request = self
+            .agent
+            .configure_request(request.body(()).context(UNUSABLE)?);
+        let request = request
+            .timeout_connect(Some(TIMEOUT))
+            .timeout_recv_response(Some(self.idle))
+            .timeout_per_read(Some(self.idle));
+        self.stream(request.build())
     }
 
     /// POSTs lines as they come, for however long that takes; so is the answer.
@@ -238,9 +267,67 @@ fn explain(status: u16, problem: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+    use std::net::{TcpListener, TcpStream};
+    use std::thread::JoinHandle;
+
     use serde_json::json;
 
     use super::*;
+
+    /// A client of a server that answers `begin` and then falls silent, until the client goes.
+    fn silent_after(begin: String) -> (ApiClient, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let serving = std::thread::spawn(move || {
+            let (mut peer, _): (TcpStream, _) = listener.accept().unwrap();
+            // Who gives up while this is written has seen enough.
+            let _ = peer.write_all(begin.as_bytes());
+            let _ = std::io::copy(&mut peer, &mut std::io::sink());
+        });
+        let mut client = ApiClient::on_this_machine(&origin, Some("a token"));
+        client.idle = Duration::from_millis(50);
+        (client, serving)
+    }
+
+    #[test]
+    fn a_peer_that_falls_silent_does_not_hold_a_download() {
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        let (client, serving) = silent_after(format!("{head}5\r\nline\n\r\n"));
+        let mut body = client.download("/").unwrap();
+        let mut line = [0; 5];
+        body.read_exact(&mut line).unwrap();
+        assert_eq!(&line, b"line\n");
+        assert!(body.read_exact(&mut line).is_err());
+        drop((body, client));
+        serving.join().unwrap();
+
+        let (client, serving) = silent_after(String::new());
+        assert!(client.download("/").is_err());
+        drop(client);
+        serving.join().unwrap();
+    }
+
+    #[test]
+    fn an_answer_that_is_no_report_is_a_failure_for_good() {
+        let length = MAX_REPORT_BYTES + 1;
+        let too_long = format!(
+            "content-length: {length}\r\n\r\n{}",
+            " ".repeat(usize::try_from(length).unwrap())
+        );
+        for rest in [
+            "content-length: 2\r\n\r\n{}".to_owned(),
+            "content-length: 5\r\n\r\nhello".to_owned(),
+            "content-length: 10\r\n\r\n{\"lines\":1".to_owned(),
+            too_long,
+        ] {
+            let (client, serving) = silent_after(format!("HTTP/1.1 200 OK\r\n{rest}"));
+            let error = client.import("/", b"{}\n").unwrap_err();
+            assert!(!error.may_pass(), "{:#}", error.into_error());
+            drop(client);
+            serving.join().unwrap();
+        }
+    }
 
     #[test]
     fn a_problem_document_becomes_words() {

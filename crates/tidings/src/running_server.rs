@@ -148,9 +148,10 @@ impl RunningServer {
         tokio::join!(
             serving,
             sending,
-            sweep(self.store, self.clock, &self.server, stop.clone()),
+            // Broken off wherever they are: both go on at the next start, and a sweep may be long.
+            stop.run_until_cancelled(sweep(self.store, self.clock, &self.server)),
+            stop.run_until_cancelled(look_for_waves(&self.server)),
             record_api_token_uses(&self.server, stop.clone()),
-            look_for_waves(&self.server, stop.clone()),
             self.rate_limits.keep_forgetting(stop.clone())
         );
         // Once more: requests were answered until now.
@@ -315,12 +316,7 @@ fn warn_of_hidden_proxy(address: SocketAddr, public_url: &Url, trusted: &Trusted
     }
 }
 
-async fn sweep(
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    server: &ApplicationServer,
-    stop: CancellationToken,
-) {
+async fn sweep(store: Arc<dyn Store>, clock: Arc<dyn Clock>, server: &ApplicationServer) {
     loop {
         match store.sweep(Sweep::at(clock.now())).await {
             Ok(swept) => tracing::debug!(?swept, "forgot what had been kept long enough"),
@@ -330,23 +326,17 @@ async fn sweep(
             Ok(forgotten) => tracing::debug!(forgotten, "forgot API tokens that ended long ago"),
             Err(error) => tracing::error!(%error, "old API tokens could not be deleted"),
         }
-        tokio::select! {
-            () = tokio::time::sleep(SWEEP_INTERVAL) => {}
-            () = stop.cancelled() => return,
-        }
+        tokio::time::sleep(SWEEP_INTERVAL).await;
     }
 }
 
 /// An operator is told of a wave though nobody asks.
-async fn look_for_waves(server: &ApplicationServer, stop: CancellationToken) {
+async fn look_for_waves(server: &ApplicationServer) {
     loop {
         if let Err(error) = server.look_for_waves().await {
             tracing::error!(%error, "it could not be seen whether subscriptions are suspect");
         }
-        tokio::select! {
-            () = tokio::time::sleep(WAVES_INTERVAL) => {}
-            () = stop.cancelled() => return,
-        }
+        tokio::time::sleep(WAVES_INTERVAL).await;
     }
 }
 

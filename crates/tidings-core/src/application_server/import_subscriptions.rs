@@ -6,6 +6,7 @@ use crate::application::Application;
 use crate::application_server::register_subscription::{active_key, keys_in_use};
 use crate::application_server::{ApplicationServer, RegisterError};
 use crate::attributes::Attributes;
+use crate::clock::Timestamp;
 use crate::id::{SubscriptionId, VapidKeyId};
 use crate::store::{Imported, NewSubscription, StoreError, SubscriptionChange};
 use crate::subscription::{Locale, TimeZoneName, UserId};
@@ -30,10 +31,12 @@ pub struct ImportRequest {
     pub encodings: Option<Vec<String>>,
     /// Whom it belongs to.
     pub user: Option<UserId>,
+    /// When the browser showed it last.
+    pub last_seen_at: Option<Timestamp>,
 }
 
-/// The VAPID keys that the subscriptions of an import may have been made with. Read once: an import
-/// of a million lines asks for them a million times.
+/// The VAPID keys that the subscriptions of an import may have been made with. Read for many lines at
+/// once: an import of a million lines asks for them a million times.
 #[derive(Clone, Debug)]
 pub struct ImportKeys {
     in_use: Vec<(VapidKeyId, String)>,
@@ -51,7 +54,7 @@ impl ImportKeys {
 }
 
 impl ApplicationServer {
-    /// The keys for an import that begins.
+    /// The keys for the lines that are looked at next: in the course of an import they may change.
     pub async fn import_keys(
         &self,
         application: &Application,
@@ -101,6 +104,7 @@ impl ApplicationServer {
                 timezone: request.timezone.map(|name| TimeZoneName::parse(&name)),
             },
             max_per_user: application.max_subscriptions_per_user,
+            seen_at: request.last_seen_at,
             now,
         })
     }

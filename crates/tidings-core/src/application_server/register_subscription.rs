@@ -135,6 +135,7 @@ impl ApplicationServer {
                 timezone: request.timezone.map(|name| TimeZoneName::parse(&name)),
             },
             max_per_user: application.max_subscriptions_per_user,
+            seen_at: None,
             now,
         };
         let (record, created) = match self.parts.store.register(new).await? {

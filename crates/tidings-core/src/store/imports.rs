@@ -26,6 +26,9 @@ pub enum Imported {
     /// It is known and cannot be sent to any more. Nothing was changed: a file, which may be old,
     /// is no sign of life, as a browser's own registration is.
     NotActive(SubscriptionState),
+    /// What is kept of this endpoint is damaged, so nobody can say whether the keys are the same.
+    /// Nothing was changed.
+    Damaged(SubscriptionId),
 }
 
 /// Subscriptions that come from another server, or from a back end's own table.

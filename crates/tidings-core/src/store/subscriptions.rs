@@ -12,7 +12,7 @@ use crate::batch::Seq;
 use crate::clock::Timestamp;
 use crate::id::{SubscriptionId, VapidKeyId};
 use crate::mac::EndpointHash;
-use crate::store::{Page, PageRequest, StoreError};
+use crate::store::{PageRequest, StoreError};
 use crate::subscription::{Locale, SubscriptionRecord, SubscriptionState, TimeZoneName, UserId};
 
 /// A subscription to register.
@@ -37,6 +37,9 @@ pub struct NewSubscription {
     pub change: SubscriptionChange,
     /// How many active subscriptions its person may have.
     pub max_per_user: NonZeroU32,
+    /// When the browser showed it last, if that was long ago and somebody kept it. A new one was seen
+    /// now if nothing is said.
+    pub seen_at: Option<Timestamp>,
     /// The present.
     pub now: Timestamp,
 }
@@ -88,6 +91,17 @@ pub struct SubscriptionFilter {
     pub user: Option<UserId>,
 }
 
+/// A part of a list of subscriptions.
+#[derive(Clone, Debug)]
+pub struct SubscriptionPage {
+    /// Those that can be read.
+    pub items: Vec<SubscriptionRecord>,
+    /// The others of this part: what is kept of them is damaged.
+    pub damaged: Vec<SubscriptionId>,
+    /// The key to ask for the next part with; `None` at the end.
+    pub next: Option<Seq>,
+}
+
 /// Subscriptions.
 #[async_trait]
 pub trait SubscriptionStore: Send + Sync {
@@ -109,13 +123,13 @@ pub trait SubscriptionStore: Send + Sync {
         id: SubscriptionId,
     ) -> Result<Option<SubscriptionRecord>, StoreError>;
 
-    /// Subscriptions, newest first.
+    /// Subscriptions, newest first. A damaged one is named and keeps no other from being listed.
     async fn subscriptions(
         &self,
         app: ApplicationId,
         filter: SubscriptionFilter,
         page: PageRequest<Seq>,
-    ) -> Result<Page<SubscriptionRecord, Seq>, StoreError>;
+    ) -> Result<SubscriptionPage, StoreError>;
 
     /// Changes what is said about a subscription. `None` if there is none with this id.
     /// `max_per_user` as in [`NewSubscription`].

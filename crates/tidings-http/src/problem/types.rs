@@ -87,6 +87,8 @@ problem_types! {
     TooManySubscriptions = CONFLICT, "too-many-subscriptions", "The user has too many subscriptions";
     /// The subscription cannot be sent to any more.
     SubscriptionNotActive = CONFLICT, "subscription-not-active", "The subscription is not active";
+    /// What is kept of the subscription cannot be read.
+    SubscriptionDamaged = CONFLICT, "subscription-damaged", "The subscription is damaged";
     /// The subscription was unsubscribed.
     SubscriptionEnded = CONFLICT, "subscription-ended", "The subscription was ended";
     /// The active VAPID key cannot be retired.

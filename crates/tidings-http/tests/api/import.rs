@@ -1,9 +1,15 @@
 //! Import and export of subscriptions.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::body::Body;
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
+use tidings_core::application::ApplicationId;
+use tidings_webpush::VapidKey;
 
 use crate::harness::{ADMIN_TOKEN, Answer, Call, Harness, Setup, Transcript, text};
 
@@ -67,8 +73,10 @@ async fn what_is_exported_can_be_imported() {
         assert_eq!(read[2][member], full[member], "{member}");
     }
 
-    // Another server with the same VAPID key takes all of it, and exports the same.
+    // Another server with the same VAPID key takes all of it, and exports the same: also when the
+    // browser was seen, which is not when the file came.
     let other = Harness::new().await;
+    other.clock.advance(Duration::from_hours(1));
     assert_eq!(
         counts(&other.send(import(text.clone())).await),
         [3, 3, 0, 0]
@@ -80,7 +88,9 @@ async fn what_is_exported_can_be_imported() {
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
         for value in &mut values {
-            value.as_object_mut().unwrap().remove("id");
+            for of_this_server in ["id", "created_at"] {
+                value.as_object_mut().unwrap().remove(of_this_server);
+            }
         }
         values.sort_by_key(|value| value["endpoint"].to_string());
         values
@@ -206,7 +216,7 @@ async fn what_came_before_the_body_broke_is_kept() {
         Ok(Bytes::from(line + "{\"endp")),
         Err("the connection broke"),
     ];
-    let body = Body::from_stream(futures_util::stream::iter(pieces));
+    let body = Body::from_stream(stream::iter(pieces));
     let request = Request::post(IMPORT)
         .header("authorization", format!("Bearer {ADMIN_TOKEN}"))
         .header("content-type", NDJSON)
@@ -236,4 +246,77 @@ async fn an_export_is_as_long_as_the_table() {
         .send(Call::get(&format!("{EXPORT}?state=gone")).admin())
         .await;
     assert!(gone.body.is_empty(), "{gone}");
+}
+
+#[tokio::test]
+async fn a_damaged_subscription_is_told_and_stops_no_other() {
+    let harness = Harness::new().await;
+    let all: Vec<Value> = (0..3).map(|_| harness.browser_subscription()).collect();
+    let body = lines(&all);
+    assert_eq!(
+        counts(&harness.send(import(body.clone())).await),
+        [3, 3, 0, 0]
+    );
+    let sql = "UPDATE subscriptions SET capability = substr(capability, 1, 40) WHERE seq = 2";
+    assert_eq!(harness.database().execute(sql, ()).unwrap(), 1);
+    let mut transcript = Transcript::new(&harness);
+    let list = Call::get("/v1/subscriptions?limit=2").admin();
+    let list = transcript.send("the list", list).await;
+    assert_eq!(list.json()["items"].as_array().unwrap().len(), 1);
+    let damaged = text(&list.json()["damaged"][0]);
+    let answer = transcript.send("the import", import(body)).await;
+    assert_eq!(counts(&answer), [3, 0, 2, 1]);
+    transcript.check("damaged_subscription");
+
+    let exported = harness.send(Call::get(EXPORT).admin()).await;
+    let exported = String::from_utf8(exported.body.to_vec()).unwrap();
+    let exported: Vec<Value> = exported
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let told = json!({"id": damaged, "damaged": true});
+    assert_eq!(exported.len(), 3);
+    assert_eq!(exported.iter().filter(|line| **line == told).count(), 1);
+}
+
+#[tokio::test]
+async fn a_report_has_an_end_however_much_the_lines_say() {
+    let harness = Harness::new().await;
+    let mut line = harness.browser_subscription();
+    line["attributes"] = json!({"x".repeat(15_000): {}});
+    let body = lines(&vec![line; 600]);
+    let call = Call::post(&format!("{IMPORT}?errors=10000")).admin();
+    let answer = harness
+        .send(call.header("content-type", NDJSON).body(body))
+        .await;
+    assert_eq!(counts(&answer), [600, 0, 0, 600]);
+    let told = answer.json()["errors"].as_array().unwrap().len();
+    assert!((1..600).contains(&told), "{told} are told");
+    assert!(answer.body.len() < 4_200_000, "{}", answer.body.len());
+}
+
+#[tokio::test]
+async fn an_import_knows_a_key_that_was_added_meanwhile() {
+    let harness = Harness::new().await;
+    let key = VapidKey::from_raw(&[9; 32]).unwrap();
+    let public = key.public_key().to_base64url();
+    let mut line = harness.browser_subscription();
+    line["vapid_key"] = json!(public);
+    let line = Bytes::from(line.to_string());
+    let server = Arc::clone(&harness.server);
+    // As many as are looked at together.
+    let before = stream::once(async { Bytes::from("{}\n".repeat(1000)) });
+    let then = stream::once(async move {
+        let added = server.add_vapid_key(ApplicationId::DEFAULT, Some(key));
+        added.await.unwrap();
+        line
+    });
+    let body = Body::from_stream(before.chain(then).map(Ok::<_, std::convert::Infallible>));
+    let request = Request::post(IMPORT)
+        .header("authorization", format!("Bearer {ADMIN_TOKEN}"))
+        .header("content-type", NDJSON)
+        .body(body)
+        .unwrap();
+    let answer = harness.send_request(request).await;
+    assert_eq!(counts(&answer), [1001, 1, 0, 1000], "{answer}");
 }

@@ -103,10 +103,12 @@ pub(crate) async fn importing_again_updates<H: Harness>(world: World<H>) {
     assert_eq!(import(&world, vec![first]).await, [Imported::Created]);
     let before = world.subscription(id).await;
     let again = of(&world, &browser, SubscriptionChange::default());
-    let seen_at = again.now;
     assert_eq!(import(&world, vec![again]).await, [Imported::Updated]);
     let after = world.subscription(id).await;
-    assert_eq!(after.last_seen_at, seen_at);
+    assert_eq!(
+        after.last_seen_at, before.last_seen_at,
+        "a file shows no browser"
+    );
     assert_eq!(after.seq, before.seq);
     assert_eq!(after.details.user, UserId::parse("u"), "not said: stays");
     let moved = of(&world, &browser, said("v"));
@@ -115,6 +117,24 @@ pub(crate) async fn importing_again_updates<H: Harness>(world: World<H>) {
         world.subscription(id).await.details.user,
         UserId::parse("v")
     );
+}
+
+pub(crate) async fn an_import_knows_when_a_browser_was_seen<H: Harness>(world: World<H>) {
+    let seen_at = world.entities.now();
+    world.wait(Duration::from_hours(1));
+    let before = NewSubscription {
+        seen_at: Some(seen_at),
+        ..world.entities.new_subscription(world.key)
+    };
+    let in_the_future = NewSubscription {
+        seen_at: Some(before.now.plus(Duration::from_hours(1))),
+        ..world.entities.new_subscription(world.key)
+    };
+    let lines = vec![before.clone(), in_the_future.clone()];
+    assert_eq!(import(&world, lines).await, [Imported::Created; 2]);
+    assert_eq!(world.subscription(before.id).await.last_seen_at, seen_at);
+    let future = world.subscription(in_the_future.id).await;
+    assert_eq!(future.last_seen_at, in_the_future.now);
 }
 
 pub(crate) async fn an_import_gives_nobody_a_known_endpoint<H: Harness>(world: World<H>) {

@@ -2,13 +2,14 @@
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 use tidings_core::id::SubscriptionId;
 use tidings_core::store::{ImportStore, Imported, NewSubscription, StoreError};
 use tidings_core::subscription::{SubscriptionState, UserId};
+use tidings_webpush::ContentEncoding;
 
 use crate::database::refused;
-use crate::subscriptions::registering::{insert, see_again};
+use crate::subscriptions::registering::insert;
 use crate::subscriptions::user_cap::{Known, becomes_active_for, is_full};
 use crate::subscriptions::{apply, row};
 use crate::writer::Queue;
@@ -72,7 +73,13 @@ fn import(
     seals: &Seals,
     Sealed { new, capability }: &Sealed,
 ) -> Result<Imported, StoreError> {
-    let found = find(connection, seals, new)?;
+    let found = match find(connection, seals, new)? {
+        Some((id, Err(error))) if error.is_damage() => {
+            seals.told.tell(id, &error);
+            return Ok(Imported::Damaged(id));
+        }
+        found => found.map(|(_, found)| found).transpose()?,
+    };
     if found.as_ref().is_some_and(|found| !found.has_keys) {
         return Ok(Imported::OtherKeys);
     }
@@ -90,7 +97,7 @@ fn import(
         return Ok(Imported::TooManyOfUser);
     }
     if let Some(found) = found {
-        see_again(connection, found.id, new)?;
+        correct(connection, found.id, new)?;
         apply(connection, new.application, found.id, &new.change)?;
         return Ok(Imported::Updated);
     }
@@ -98,11 +105,15 @@ fn import(
     Ok(Imported::Created)
 }
 
+/// A row of the endpoint, and what is in it.
+type Looked = (SubscriptionId, Result<Found, StoreError>);
+
+/// What is known of the endpoint, or why that cannot be read.
 fn find(
     connection: &Connection,
     seals: &Seals,
     new: &NewSubscription,
-) -> Result<Option<Found>, StoreError> {
+) -> Result<Option<Looked>, StoreError> {
     // Index: the unique one on (application_id, endpoint_hash).
     let sql = "-- import
         SELECT id, state, user, capability
@@ -116,11 +127,20 @@ fn find(
         return Ok(None);
     };
     let id = SubscriptionId::from_bytes(found.get(0).map_err(refused)?);
+    Ok(Some((id, read(found, seals, id, new))))
+}
+
+fn read(
+    found: &Row<'_>,
+    seals: &Seals,
+    id: SubscriptionId,
+    new: &NewSubscription,
+) -> Result<Found, StoreError> {
     let state = found.get_ref(1).map_err(refused)?.as_str();
     let user: Option<String> = found.get(2).map_err(refused)?;
     let capability = found.get_ref(3).map_err(refused)?.as_blob();
     let capability = capability.map_err(|_| StoreError::Unreadable("subscriptions.capability"))?;
-    Ok(Some(Found {
+    Ok(Found {
         id,
         state: state
             .ok()
@@ -128,5 +148,31 @@ fn find(
             .ok_or(StoreError::Unreadable("subscriptions.state"))?,
         user: user.and_then(|user| UserId::parse(&user)),
         has_keys: row::has_keys(seals, id, capability, &new.subscription)?,
-    }))
+    })
+}
+
+/// What a file says of a known subscription. That it was seen is not among it: the file may be old.
+fn correct(
+    connection: &Connection,
+    id: SubscriptionId,
+    new: &NewSubscription,
+) -> Result<(), StoreError> {
+    let sql = "-- import
+        UPDATE subscriptions
+        SET encoding = coalesce(?2, encoding),
+            vapid_key_id = coalesce(
+                (SELECT id FROM vapid_keys WHERE public_id = ?3 AND application_id = ?4),
+                vapid_key_id)
+        WHERE id = ?1";
+    let values = (
+        id.as_bytes(),
+        new.encoding.map(ContentEncoding::as_str),
+        new.vapid_key.map(|key| *key.as_bytes()),
+        new.application.as_i64(),
+    );
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute(values))
+        .map(drop)
+        .map_err(refused)
 }

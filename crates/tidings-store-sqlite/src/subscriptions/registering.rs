@@ -77,7 +77,7 @@ pub(super) fn insert(
              encoding, state, created_at, last_seen_at, user, attributes, locale, timezone)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6,
                 (SELECT id FROM vapid_keys WHERE public_id = ?7 AND application_id = ?1),
-                ?8, 'active', ?9, ?9, ?10, ?11, ?12, ?13)";
+                ?8, 'active', ?9, ?10, ?11, ?12, ?13, ?14)";
     let said = Columns::of(&new.change);
     let values = (
         new.application.as_i64(),
@@ -94,6 +94,7 @@ pub(super) fn insert(
             .to_owned(),
         new.encoding.unwrap_or(ContentEncoding::Aes128gcm).as_str(),
         new.now.as_millis(),
+        new.seen_at.unwrap_or(new.now).min(new.now).as_millis(),
         said.user,
         said.attributes,
         said.locale,
@@ -107,12 +108,12 @@ pub(super) fn insert(
 }
 
 /// A known subscription was shown again: it is alive, whatever we thought.
-pub(super) fn see_again(
+fn see_again(
     connection: &Connection,
     id: SubscriptionId,
     new: &NewSubscription,
 ) -> Result<(), StoreError> {
-    let sql = "-- register, import
+    let sql = "-- register
         UPDATE subscriptions
         SET state = 'active',
             ended_at = NULL,

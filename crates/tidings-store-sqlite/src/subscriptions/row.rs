@@ -34,14 +34,22 @@ pub(super) fn select(method: &str, condition: &str) -> String {
     )
 }
 
+/// Which row it is. These columns are read where the others may be damaged.
+pub(super) fn read_place(row: &Row<'_>) -> Result<(SubscriptionId, Seq), StoreError> {
+    Ok((
+        SubscriptionId::from_bytes(row.get(0).map_err(refused)?),
+        Seq::from_i64(row.get(2).map_err(refused)?),
+    ))
+}
+
 pub(super) fn read(row: &Row<'_>, seals: &Seals) -> Result<SubscriptionRecord, StoreError> {
-    let id = SubscriptionId::from_bytes(row.get(0).map_err(refused)?);
+    let (id, seq) = read_place(row)?;
     let capability: Vec<u8> = row.get(4).map_err(refused)?;
     let state: String = row.get(3).map_err(refused)?;
     Ok(SubscriptionRecord {
         id,
         application: ApplicationId::from_i64(row.get(1).map_err(refused)?),
-        seq: Seq::from_i64(row.get(2).map_err(refused)?),
+        seq,
         state: SubscriptionState::parse(&state)
             .ok_or(StoreError::Unreadable("subscriptions.state"))?,
         subscription: open_capability(seals, id, &capability)?,

@@ -41,7 +41,7 @@ pub(crate) enum SubscriptionsCommand {
         from_line: u64,
 
         /// Write why lines were refused to this file, a JSON object each, instead of to standard
-        /// error
+        /// error; with `--from-line`, behind what is in it
         #[arg(long, value_name = "FILE")]
         errors: Option<PathBuf>,
 

@@ -43,6 +43,31 @@ async fn what_waits_for_a_connection_at_sigterm_is_left_for_the_next_server() ->
     stopped.check_the_next_server(AUDIENCE).await
 }
 
+/// What there is to forget is some seconds of work, in many short transactions.
+#[tokio::test]
+async fn a_server_does_not_end_its_sweep_before_it_ends() -> Result<()> {
+    const ROWS: u32 = 1_000_000;
+
+    let folder = tempfile::tempdir()?;
+    let settings = Settings::below(folder.path());
+    Tidings::start(&settings).await?.stop().await?;
+    let database = settings.data_folder().join("tidings.sqlite3");
+    let file = rusqlite::Connection::open(&database)?;
+    let sql = "
+        WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1)
+        INSERT INTO answer_slots (application_id, push_service, starts_at, answers, gone)
+        SELECT 1, 'fcm', n, 1, 0
+        FROM numbers";
+    file.execute(sql, [ROWS])?;
+    drop(file);
+    Tidings::start(&settings).await?.stop().await?;
+    let file = rusqlite::Connection::open(&database)?;
+    let sql = "SELECT count(*) FROM answer_slots";
+    let left: u32 = file.query_row(sql, (), |row| row.get(0))?;
+    ensure!(left > 0, "it was not stopped before all was forgotten");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_server_whose_log_nobody_reads_any_more_still_ends_in_order() -> Result<()> {
     let folder = tempfile::tempdir()?;

@@ -1,6 +1,6 @@
 //! `tidings subscriptions import`: a file in parts, each tried until it is in.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ pub(super) fn run(
     let mut import = Import {
         api,
         lines: Lines::open(file)?,
-        refusals: Refusals::open(errors)?,
+        refusals: Refusals::open(errors, from_line > 1)?,
         counts: Counts::default(),
         started: Instant::now(),
         told: Instant::now(),
@@ -161,17 +161,27 @@ impl Counts {
 struct Refusals(Option<File>);
 
 impl Refusals {
-    fn open(file: Option<&Path>) -> Result<Self> {
+    /// An import that goes on does so here too.
+    fn open(file: Option<&Path>, goes_on: bool) -> Result<Self> {
         let open = |path: &Path| {
-            File::create(path).with_context(|| format!("cannot write {}", path.display()))
+            let mut options = OpenOptions::new();
+            options
+                .create(true)
+                .write(true)
+                .append(goes_on)
+                .truncate(!goes_on);
+            let opened = options.open(path);
+            opened.with_context(|| format!("cannot write {}", path.display()))
         };
         file.map(open).transpose().map(Self)
     }
 
     /// With the numbers that lines have in the file.
     fn tell(&mut self, report: &Value, first: u64) -> Result<()> {
-        let refused = report.get("errors").and_then(Value::as_array);
-        for error in refused.into_iter().flatten() {
+        let told = report.get("errors").and_then(Value::as_array);
+        let refused = report.get("refused").and_then(Value::as_u64).unwrap_or(0);
+        let told_of = told.map_or(0, Vec::len) as u64;
+        for error in told.into_iter().flatten() {
             let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
             let in_part = error.get("line").and_then(Value::as_u64).unwrap_or(1);
             let line = first + in_part.saturating_sub(1);
@@ -187,6 +197,13 @@ impl Refusals {
                     place(text("pointer"), text("detail"))
                 ));
             }
+        }
+        if refused > told_of {
+            output::say(&format!(
+                "{} more lines of those from line {first} on were refused: the server tells only of \
+                 the first ones",
+                refused - told_of
+            ));
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ pub(super) fn run(
 ) -> Result<()> {
     let api = ApiClient::new(args)?;
     let mut items: Vec<Value> = Vec::new();
+    let mut damaged: Vec<Value> = Vec::new();
     let mut cursor: Option<String> = None;
     while items.len() < limit {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
@@ -36,16 +37,26 @@ pub(super) fn run(
         if let Some(part) = page.get("items").and_then(Value::as_array) {
             items.extend(part.iter().cloned());
         }
+        if let Some(part) = page.get("damaged").and_then(Value::as_array) {
+            damaged.extend(part.iter().cloned());
+        }
         cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
         if cursor.is_none() {
             break;
         }
     }
     if args.json {
-        return Ok(output::json(&json!({"items": items, "next": cursor}))?);
+        return Ok(output::json(
+            &json!({"items": items, "damaged": damaged, "next": cursor}),
+        )?);
     }
     for item in &items {
         output::data(&in_words(item))?;
+    }
+    for id in damaged.iter().filter_map(Value::as_str) {
+        output::say(&format!(
+            "{id} is damaged and cannot be read: the server's log says why"
+        ));
     }
     if cursor.is_some() {
         output::say("there are more: --limit N shows more of them");

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tidings_core::application::{Application, ApplicationId};
 use tidings_core::batch::Seq;
-use tidings_core::id::VapidKeyId;
+use tidings_core::id::{SubscriptionId, VapidKeyId};
 use tidings_core::store::{PageRequest, StoreError, SubscriptionFilter};
 use tidings_core::subscription::{SubscriptionRecord, SubscriptionState};
 use utoipa::{IntoParams, ToSchema};
@@ -73,6 +73,16 @@ pub(crate) struct ExportedLine {
     /// When it was registered first. An import is a registration of its own.
     #[schema(format = DateTime)]
     created_at: String,
+    /// When it was seen last.
+    #[schema(format = DateTime)]
+    last_seen_at: String,
+}
+
+/// One that cannot be read: what the server keeps of it is damaged.
+#[derive(Serialize)]
+struct DamagedLine {
+    id: String,
+    damaged: bool,
 }
 
 /// The user agent's keys.
@@ -96,7 +106,9 @@ struct ExportedKeys {
     params(ExportQuery),
     responses((
         status = 200,
-        description = "One such object a line. An answer that breaks off is not complete.",
+        description = "One such object a line. One that cannot be read, because what the server keeps \
+            of it is damaged, is `{\"id\": \"sub_…\", \"damaged\": true}`, which an import refuses. An \
+            answer that breaks off is not complete.",
         body = ExportedLine,
         content_type = "application/x-ndjson",
     )),
@@ -127,6 +139,7 @@ struct Export {
     /// Where to go on. `None` at the end.
     page: Option<PageRequest<Seq>>,
     exported: u64,
+    damaged: u64,
 }
 
 impl Export {
@@ -152,6 +165,7 @@ impl Export {
                 limit: PAGE,
             }),
             exported: 0,
+            damaged: 0,
         })
     }
 
@@ -159,8 +173,12 @@ impl Export {
     fn into_stream(self) -> impl Stream<Item = Result<Bytes, StoreError>> {
         stream::try_unfold(self, |mut export| async move {
             let Some(page) = export.page.take() else {
-                let exported = export.exported;
-                tracing::info!(exported, "{exported} subscriptions were exported");
+                let (exported, damaged) = (export.exported, export.damaged);
+                tracing::info!(
+                    exported,
+                    damaged,
+                    "{exported} subscriptions were exported, {damaged} could not be read"
+                );
                 return Ok(None);
             };
             let store = export.state.server().store();
@@ -173,6 +191,9 @@ impl Export {
             for record in page.items {
                 export.write(record, &mut text);
             }
+            for id in page.damaged {
+                export.write_damaged(id, &mut text);
+            }
             export.page = page.next.map(|after| PageRequest {
                 after: Some(after),
                 limit: PAGE,
@@ -183,12 +204,24 @@ impl Export {
 
     fn write(&mut self, record: SubscriptionRecord, into: &mut Vec<u8>) {
         let vapid_key = self.vapid_keys.get(&record.details.vapid_key).cloned();
-        let line = ExportedLine::new(record, vapid_key);
-        // It has no map with other keys than text: writing to memory cannot fail.
-        if serde_json::to_writer(&mut *into, &line).is_ok() {
-            into.push(b'\n');
-            self.exported += 1;
-        }
+        write_line(&ExportedLine::new(record, vapid_key), into);
+        self.exported += 1;
+    }
+
+    fn write_damaged(&mut self, id: SubscriptionId, into: &mut Vec<u8>) {
+        let line = DamagedLine {
+            id: id.to_string(),
+            damaged: true,
+        };
+        write_line(&line, into);
+        self.damaged += 1;
+    }
+}
+
+fn write_line(line: &impl Serialize, into: &mut Vec<u8>) {
+    // It has no map with other keys than text: writing to memory cannot fail.
+    if serde_json::to_writer(&mut *into, line).is_ok() {
+        into.push(b'\n');
     }
 }
 
@@ -210,6 +243,7 @@ impl ExportedLine {
             locale: details.locale.map(|locale| locale.as_str().to_owned()),
             timezone: details.timezone.map(|zone| zone.as_str().to_owned()),
             created_at: record.created_at.to_string(),
+            last_seen_at: record.last_seen_at.to_string(),
         }
     }
 }

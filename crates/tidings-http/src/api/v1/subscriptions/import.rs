@@ -26,12 +26,16 @@ const DEFAULT_ERRORS: usize = 100;
 /// How many it tells of at most.
 const MAX_ERRORS: usize = 10_000;
 
+/// And so many octets of them at most: what is wrong with a line may repeat what is in it.
+const MAX_ERRORS_BYTES: usize = 4 * 1024 * 1024;
+
 /// How much to tell.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ImportQuery {
-    /// How many refused lines to tell of at most: 0 to 10000, 100 if not said. All are counted.
+    /// How many refused lines to tell of at most: 0 to 10000, 100 if not said, and 4 MiB of them. All
+    /// are counted.
     #[param(value_type = Option<u32>, minimum = 0, maximum = 10000, default = 100)]
     errors: Option<String>,
 }
@@ -81,6 +85,7 @@ pub(crate) async fn import(
     let mut importing = Importing {
         keys: Arc::new(state.server().import_keys(&application).await?),
         most_errors,
+        room: MAX_ERRORS_BYTES,
         report: ImportReport::default(),
         state,
         application,
@@ -110,6 +115,8 @@ struct Importing {
     application: Arc<Application>,
     keys: Arc<ImportKeys>,
     most_errors: usize,
+    /// How many octets of refused lines may still be told.
+    room: usize,
     report: ImportReport,
 }
 
@@ -129,7 +136,7 @@ impl Importing {
         loop {
             let checking = match lines.next_part().await {
                 Ok(part) if part.is_empty() => Ok(None),
-                Ok(part) => Ok(Some(self.check(part))),
+                Ok(part) => self.check(part).await.map(Some),
                 Err(error) => Err(error),
             };
             if let Some(checked) = before.take() {
@@ -145,10 +152,13 @@ impl Importing {
     }
 
     /// On a thread of its own: a thousand lines are some milliseconds of computing.
-    fn check(&self, part: Vec<Line>) -> JoinHandle<Checked> {
+    async fn check(&mut self, part: Vec<Line>) -> Result<JoinHandle<Checked>, ApiError> {
+        // An import takes long: a key may have come or gone since the last part.
+        let keys = self.state.server().import_keys(&self.application).await?;
+        self.keys = Arc::new(keys);
         let state = self.state.clone();
         let (application, keys) = (Arc::clone(&self.application), Arc::clone(&self.keys));
-        tokio::task::spawn_blocking(move || {
+        Ok(tokio::task::spawn_blocking(move || {
             let mut checked = Checked::default();
             for line in part {
                 let prepared = ImportLine::read(&line).and_then(|request| {
@@ -164,7 +174,7 @@ impl Importing {
                 }
             }
             checked
-        })
+        }))
     }
 
     async fn keep(&mut self, checked: Checked) -> Result<(), ApiError> {
@@ -184,17 +194,27 @@ impl Importing {
                 Imported::OtherKeys => RegisterError::OtherKeys.into(),
                 Imported::TooManyOfUser => RegisterError::TooManySubscriptions { cap }.into(),
                 Imported::NotActive(state) => ApiError::SubscriptionNotActive(state),
+                Imported::Damaged(id) => ApiError::SubscriptionDamaged(id),
             };
             refused.push((line, error));
         }
         refused.sort_by_key(|(line, _)| *line);
         for (line, error) in refused {
             self.report.refused += 1;
-            if self.report.errors.len() < self.most_errors {
-                self.report.errors.push(RefusedLine::new(line, error));
-            }
+            self.tell(RefusedLine::new(line, error));
         }
         Ok(())
+    }
+
+    /// The first ones: what comes after one that had no place is not told either.
+    fn tell(&mut self, refused: RefusedLine) {
+        if self.report.errors.len() == self.most_errors {
+            return;
+        }
+        self.room = self.room.saturating_sub(refused.size());
+        if self.room > 0 {
+            self.report.errors.push(refused);
+        }
     }
 
     /// Who brought how many: the caller is a field of the request's span.

@@ -1,14 +1,15 @@
 //! An application's subscriptions.
 
 use axum::extract::State;
-use serde::Deserialize;
-use tidings_core::store::SubscriptionFilter;
+use serde::{Deserialize, Serialize};
+use tidings_core::id::SubscriptionId;
+use tidings_core::store::{SubscriptionFilter, SubscriptionPage};
 use tidings_core::subscription::{SubscriptionState, UserId};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::api::document;
-use crate::api::v1::list::List;
 use crate::api::v1::subscriptions::SubscriptionView;
+use crate::cursor;
 use crate::extract::body::Json;
 use crate::extract::caller::{BackEnd, ReadSubscriptions};
 use crate::extract::query::{Query, page};
@@ -33,6 +34,22 @@ pub(crate) struct SubscriptionsQuery {
     user: Option<String>,
 }
 
+/// A part of the list of subscriptions.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SubscriptionList)]
+pub(crate) struct SubscriptionList {
+    /// The entries.
+    items: Vec<SubscriptionView>,
+    /// The ids of those in this part that cannot be read, because what the server keeps of them is
+    /// damaged. Left out if there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    damaged: Vec<String>,
+    /// The `cursor` to ask for the next part with; `null` at the end.
+    #[schema(required)]
+    next: Option<String>,
+}
+
 /// Lists subscriptions, newest first.
 #[utoipa::path(
     get,
@@ -41,20 +58,31 @@ pub(crate) struct SubscriptionsQuery {
     tag = "subscriptions",
     security(("api_token" = ["subscriptions:read"])),
     params(SubscriptionsQuery),
-    responses((status = 200, description = "A part of the list", body = List<SubscriptionView>)),
+    responses((status = 200, description = "A part of the list", body = SubscriptionList)),
 )]
 pub(crate) async fn list(
     State(state): State<AppState>,
     BackEnd { application, .. }: BackEnd<ReadSubscriptions>,
     Query(query): Query<SubscriptionsQuery>,
-) -> Result<Json<List<SubscriptionView>>, ApiError> {
+) -> Result<Json<SubscriptionList>, ApiError> {
     let request = page(query.limit.as_deref(), query.cursor.as_deref())?;
     let page = state
         .server()
         .store()
         .subscriptions(application.id, query.filter()?, request)
         .await?;
-    Ok(Json(List::part(page, SubscriptionView::new)))
+    Ok(Json(SubscriptionList::new(page)))
+}
+
+impl SubscriptionList {
+    fn new(page: SubscriptionPage) -> Self {
+        let items = page.items.into_iter().map(SubscriptionView::new);
+        Self {
+            items: items.collect(),
+            damaged: page.damaged.iter().map(SubscriptionId::to_string).collect(),
+            next: page.next.as_ref().map(cursor::write),
+        }
+    }
 }
 
 impl SubscriptionsQuery {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tidings_core::application_server::ImportRequest;
+use tidings_core::clock::Timestamp;
 use tidings_core::subscription::UserId;
 use tidings_core::vapid_key::VapidKeyName;
 use tidings_webpush::{ContentEncoding, PushResource, Subscription};
@@ -49,6 +50,9 @@ pub(crate) struct ImportLine {
     /// The application's own id of the person.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
     user: Option<Text<UserId>>,
+    /// When the browser showed it last. Used for a new one only; if left out, it was seen now.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_seen_at: Option<Text<Timestamp>>,
 }
 
 /// What a browser gave.
@@ -104,6 +108,7 @@ impl ImportLine {
             encoding: self.encoding.map(|Text(encoding)| encoding),
             encodings: self.encodings,
             user: self.user.map(|Text(user)| user),
+            last_seen_at: self.last_seen_at.map(|Text(instant)| instant),
         })
     }
 }
@@ -137,6 +142,11 @@ pub(crate) struct RefusedLine {
 }
 
 impl RefusedLine {
+    /// How many octets it takes in an answer.
+    pub(super) fn size(&self) -> usize {
+        serde_json::to_vec(self).map_or(0, |json| json.len())
+    }
+
     /// Says why.
     pub(super) fn new(line: u64, error: ApiError) -> Self {
         let (kind, pointer, detail) = error.into_line();
