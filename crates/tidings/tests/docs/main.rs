@@ -59,6 +59,7 @@ chapters! {
     from_the_article: "docs/from-the-article.md",
     page: "docs/page.md",
     quick_start: "docs/quick-start.md",
+    sandbox_in_ci: "docs/sandbox-in-ci.md",
     security: "docs/security.md",
     settings: "docs/settings.md",
 }

@@ -321,6 +321,25 @@ mod tests {
     }
 
     #[test]
+    fn an_import_that_goes_on_keeps_what_was_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("refused.ndjson");
+        let report = json!({"refused": 1, "errors": [{"line": 2, "detail": "no"}]});
+        let tell = |first, goes_on| {
+            let mut refusals = Refusals::open(Some(&file), goes_on).unwrap();
+            refusals.tell(&report, first).unwrap();
+            let told = std::fs::read_to_string(&file).unwrap();
+            let lines = told
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap());
+            lines.map(|told| told["line"].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(tell(1, false), [2]);
+        assert_eq!(tell(5001, true), [2, 5002]);
+        assert_eq!(tell(1, false), [2], "a new import begins a new file");
+    }
+
+    #[test]
     fn a_very_long_line_is_cut_and_stays_one() {
         let mut text = vec![b'x'; 1024 * 1024];
         text.extend_from_slice(b"\nnext\n");
