@@ -41,6 +41,14 @@ pub(super) struct Dispatcher {
 /// Applications that have due batches, by lane and push service; the direct lane first.
 type Due = BTreeMap<(Lane, PushServiceGroup), Vec<ApplicationId>>;
 
+/// What came of looking for due batches.
+struct Looked {
+    /// How long there is nothing to do, if nobody tells of more.
+    pause: Duration,
+    /// Why some could not be claimed, which delays no others.
+    failed: Option<StoreError>,
+}
+
 impl Dispatcher {
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut is_failing = false;
@@ -48,25 +56,16 @@ impl Dispatcher {
         while !stop.is_cancelled() {
             let looked = match self.heed_the_clock(&mut watch).await {
                 Ok(()) => self.claim_all(&stop).await,
-                Err(error) => Err(error),
+                Err(error) => self.failed(error),
             };
-            let pause = match looked {
-                Ok(pause) => {
-                    is_failing = false;
-                    pause.min(self.poll)
-                }
-                Err(error) => {
-                    if !is_failing {
-                        tracing::error!(%error, "batches cannot be claimed; trying again");
-                    }
-                    is_failing = true;
-                    self.poll
-                }
-            };
+            if let Some(error) = looked.failed.as_ref().filter(|_| !is_failing) {
+                tracing::error!(%error, "batches cannot be claimed; trying again");
+            }
+            is_failing = looked.failed.is_some();
             tokio::select! {
                 () = self.hints() => {}
                 () = self.batch_ended.notified() => {}
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(looked.pause) => {}
                 () = stop.cancelled() => {}
             }
         }
@@ -98,18 +97,25 @@ impl Dispatcher {
         while self.queue.next().now_or_never().is_some() {}
     }
 
-    /// Claims what is due and has room. How long there is nothing to do, if nobody tells of more.
-    async fn claim_all(&self, stop: &CancellationToken) -> Result<Duration, StoreError> {
+    /// Claims what is due and has room.
+    async fn claim_all(&self, stop: &CancellationToken) -> Looked {
         let recording = &self.worker.recording;
+        let mut looked = Looked {
+            pause: self.poll,
+            failed: None,
+        };
         if !recording.health.is_well() {
-            return Ok(self.poll);
+            return looked;
         }
+        let groups = match recording.store.due_groups().await {
+            Ok(groups) => groups,
+            Err(error) => return self.failed(error),
+        };
         let now = recording.clock.now();
-        let mut pause = self.poll;
         let mut due = Due::new();
-        for group in recording.store.due_groups().await? {
+        for group in groups {
             if group.not_before > now {
-                pause = pause.min(group.not_before.since(now));
+                looked.pause = looked.pause.min(group.not_before.since(now));
             } else {
                 let DueGroup {
                     lane,
@@ -120,25 +126,33 @@ impl Dispatcher {
                 due.entry((lane, group)).or_default().push(application);
             }
         }
-        let mut looked = Ok(pause);
         for ((lane, group), applications) in due {
             let most = match self.worker.manners.may_claim(&group, lane, Instant::now()) {
                 Ok(most) => most,
                 Err(wait) => {
-                    looked = looked.map(|pause| pause.min(wait));
+                    looked.pause = looked.pause.min(wait);
                     continue;
                 }
             };
             let claimed = self
                 .claim_fairly(&group, lane, applications, most, stop)
                 .await;
-            if claimed.as_ref().is_err_and(StoreError::is_transient) {
-                // Nor can any others be.
-                return claimed.and(looked);
+            if let Err(error) = claimed {
+                if error.is_transient() {
+                    // Nor can any others be claimed.
+                    return self.failed(error);
+                }
+                looked.failed.get_or_insert(error);
             }
-            looked = looked.and_then(|pause| claimed.map(|()| pause));
         }
         looked
+    }
+
+    fn failed(&self, error: StoreError) -> Looked {
+        Looked {
+            pause: self.poll,
+            failed: Some(error),
+        }
     }
 
     /// Claims for one application after the other, until there is no room or nothing due. One whose

@@ -151,3 +151,27 @@ async fn batches_that_cannot_be_claimed_hold_up_no_other_push_service() {
     assert_eq!(rig.wait_until_done(message).await.counts.accepted, 20);
     rig.shutdown().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn batches_that_cannot_be_claimed_delay_no_other_push_service() {
+    let script = |_: &_, number| answer(if number == 1 { 503 } else { 201 });
+    let mut rig = Rig::start(script, None).await;
+    rig.subscribe(PushService::Fcm).await;
+    let fcm = PushServiceGroup::of_service(PushService::Fcm);
+    rig.commanded.refuse_claims(Some(fcm));
+    let mozilla = rig.subscribe_many(30, PushService::Mozilla).await;
+    let message = rig.broadcast().await;
+    rig.wait_for(message, |message| message.counts.accepted == 30)
+        .await;
+    let mut retried: Vec<_> = mozilla
+        .iter()
+        .map(|(_, resource)| rig.push_service.posts(resource)[1])
+        .collect();
+    retried.sort_unstable();
+    retried.dedup();
+    // Each when its turn comes, within two seconds, rather than when somebody looks once a second.
+    assert!(retried.len() > 10, "{retried:?}");
+    rig.commanded.refuse_claims(None);
+    assert_eq!(rig.wait_until_done(message).await.counts.accepted, 31);
+    rig.shutdown().await;
+}
