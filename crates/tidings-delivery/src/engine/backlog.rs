@@ -4,18 +4,27 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tidings_core::batch::Lane;
 use tokio::sync::Notify;
 
 /// Nothing more is begun while so many wait.
 const MOST: usize = 256;
 
+/// So many of them are for direct messages alone, which do not wait for a broadcast to be recorded:
+/// they begin, whatever else waits, while fewer of their own do.
+const FOR_DIRECT: usize = 32;
+
+/// The backlog, as one lane sees it.
 #[derive(Clone)]
 pub(super) struct Backlog {
     shared: Arc<Shared>,
+    lane: Lane,
 }
 
 struct Shared {
     waiting: AtomicUsize,
+    /// How many of them are direct messages'.
+    direct: AtomicUsize,
     enough: usize,
     room: Notify,
 }
@@ -26,15 +35,28 @@ impl Backlog {
         Self {
             shared: Arc::new(Shared {
                 waiting: AtomicUsize::new(0),
-                enough: enough.min(MOST),
+                direct: AtomicUsize::new(0),
+                enough: enough.min(MOST - FOR_DIRECT),
                 room: Notify::new(),
             }),
+            lane: Lane::Bulk,
+        }
+    }
+
+    /// The same backlog, for those of a lane.
+    pub(super) fn of(&self, lane: Lane) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            lane,
         }
     }
 
     /// One more waits, until what is returned is dropped.
     pub(super) fn add(&self) -> Waiting {
         self.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        if self.lane == Lane::Direct {
+            self.shared.direct.fetch_add(1, Ordering::Relaxed);
+        }
         Waiting {
             backlog: self.clone(),
         }
@@ -49,9 +71,15 @@ impl Backlog {
         self.shared.waiting.load(Ordering::Relaxed) >= self.shared.enough
     }
 
-    /// Whether so many wait that nothing more may be begun.
+    /// Whether so many wait that nothing more of this lane may be begun.
     pub(super) fn is_full(&self) -> bool {
-        self.shared.waiting.load(Ordering::Relaxed) >= MOST
+        let waiting = self.shared.waiting.load(Ordering::Relaxed);
+        match self.lane {
+            Lane::Bulk => waiting >= MOST - FOR_DIRECT,
+            Lane::Direct => {
+                waiting >= MOST && self.shared.direct.load(Ordering::Relaxed) >= FOR_DIRECT
+            }
+        }
     }
 
     /// Waits until it is not full.
@@ -76,7 +104,12 @@ pub(super) struct Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         let shared = &self.backlog.shared;
-        if shared.waiting.fetch_sub(1, Ordering::Relaxed) == MOST {
+        let mut has_room = false;
+        if self.backlog.lane == Lane::Direct {
+            has_room = shared.direct.fetch_sub(1, Ordering::Relaxed) == FOR_DIRECT;
+        }
+        let waiting = shared.waiting.fetch_sub(1, Ordering::Relaxed);
+        if has_room || waiting == MOST || waiting == MOST - FOR_DIRECT {
             shared.room.notify_waiters();
         }
     }
@@ -90,17 +123,30 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_room_is_told_when_there_is_some() {
-        let backlog = Backlog::new(96);
-        let mut waiting: Vec<_> = (0..95).map(|_| backlog.add()).collect();
-        assert!(!backlog.is_enough());
-        waiting.extend((95..300).map(|_| backlog.add()));
-        assert!(backlog.is_enough() && backlog.is_full());
-        let mut room = std::pin::pin!(backlog.room());
+        let bulk = Backlog::new(96);
+        let direct = bulk.of(Lane::Direct);
+        let mut waiting: Vec<_> = (0..95).map(|_| bulk.add()).collect();
+        assert!(!bulk.is_enough());
+        waiting.extend((95..300).map(|_| bulk.add()));
+        assert!(bulk.is_enough() && bulk.is_full());
+        assert!(!direct.is_full(), "it has a part of its own");
+        let mut others: Vec<_> = (0..40).map(|_| direct.add()).collect();
+        assert!(direct.is_full());
+        for (backlog, most) in [(&direct, 256), (&bulk, 224)] {
+            let mut room = std::pin::pin!(backlog.room());
+            assert!(room.as_mut().now_or_never().is_none());
+            waiting.truncate(most - 40);
+            assert!(room.as_mut().now_or_never().is_none());
+            waiting.truncate(most - 41);
+            assert!(room.as_mut().now_or_never().is_some());
+        }
+        waiting.extend((0..300).map(|_| bulk.add()));
+        let mut room = std::pin::pin!(direct.room());
         assert!(room.as_mut().now_or_never().is_none());
-        waiting.truncate(256);
+        others.truncate(32);
         assert!(room.as_mut().now_or_never().is_none());
-        waiting.truncate(255);
+        others.truncate(31);
         assert!(room.as_mut().now_or_never().is_some());
-        assert!(!backlog.is_full());
+        assert!(bulk.is_full());
     }
 }

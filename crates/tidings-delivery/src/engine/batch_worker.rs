@@ -84,7 +84,7 @@ impl BatchWorker {
         open: OpenBatch,
     ) -> Result<PassEnd, PassError> {
         let policy = &self.sender.policy;
-        let recorder = Recorder::new(self.recording.clone(), leased.lease.clone());
+        let recorder = Recorder::new(self.recording.clone(), leased);
         let message = self.message(&leased.batch).await?;
         let mut pass = Pass {
             batch: Arc::new(leased.batch.clone()),
@@ -171,9 +171,8 @@ impl BatchWorker {
             if self.stop.is_cancelled() {
                 return Ok(Onward::No);
             }
-            let Recording {
-                health, backlog, ..
-            } = &self.recording;
+            let health = &self.recording.health;
+            let backlog = pass.deliveries.recorder.backlog().clone();
             if health.is_well() && !backlog.is_full() {
                 return Ok(Onward::Yes);
             }
@@ -309,7 +308,7 @@ impl BatchWorker {
             Ok(target) => target,
             Err(kind) => {
                 let outcome = outcome_without_attempt(&member, kind);
-                let waiting = self.recording.backlog.add();
+                let waiting = pass.deliveries.recorder.backlog().add();
                 pass.deliveries.recorder.add(outcome, waiting);
                 pass.deliveries.recorder.flush_if_many().await?;
                 return Ok(Turn::Begun);

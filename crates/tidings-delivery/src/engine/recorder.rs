@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings_core::batch::{Batch, Lease};
+use tidings_core::batch::{Batch, Lease, LeasedBatch};
 use tidings_core::clock::{Clock, Timestamp};
 use tidings_core::delivery::Outcome;
 use tidings_core::metrics::Metrics;
@@ -38,11 +38,15 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(shared: Recording, lease: Lease) -> Self {
+    /// For a claimed batch.
+    pub(super) fn new(shared: Recording, leased: &LeasedBatch) -> Self {
         Self {
             began_at: shared.clock.now(),
-            shared,
-            lease,
+            shared: Recording {
+                backlog: shared.backlog.of(leased.batch.lane),
+                ..shared
+            },
+            lease: leased.lease.clone(),
             outcomes: Vec::new(),
             waiting: Vec::new(),
             report: PassReport::default(),

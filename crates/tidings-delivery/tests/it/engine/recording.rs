@@ -122,6 +122,42 @@ async fn of_all_batches_together_no_more_than_256_answers_are_unrecorded_when_mo
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_direct_message_does_not_wait_until_a_broadcast_is_recorded() {
+    let mut rig = Rig::start(|_, _| answer(201), None).await;
+    rig.push_service.answer_after(Duration::from_millis(10));
+    let people = rig.subscribe_many(100, PushService::Fcm).await;
+    rig.commanded.fail("record", Fault::Hangs);
+    let mut messages = Vec::new();
+    for _ in 0..10 {
+        messages.push(rig.broadcast().await);
+    }
+    rig.pass(Duration::from_secs(5)).await;
+    let before = rig.push_service.all_posts();
+    let room = rig.metrics.limit(PushService::Fcm, Lane::Bulk);
+    let most = 224 + usize::try_from(room).unwrap();
+    assert!((256..=most).contains(&before), "{before}, at most {most}");
+    let one = |number: usize| rig.send(rig.direct(vec![people[number].0]));
+    messages.push(one(0).await);
+    rig.settle().await;
+    assert_eq!(rig.push_service.all_posts(), before + 1, "at once");
+    for number in 1..100 {
+        messages.push(one(number).await);
+        rig.pass(Duration::from_millis(20)).await;
+    }
+    let direct = rig.push_service.all_posts() - before;
+    assert_eq!(
+        direct, 32,
+        "those that a kill repeats are not more than 256"
+    );
+    rig.commanded.mend("record");
+    for message in messages {
+        rig.wait_until_done(message).await;
+    }
+    assert_eq!(rig.push_service.all_posts(), 1100, "nothing twice");
+    rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_sent_while_nothing_can_be_recorded() {
     let mut rig = Rig::start(|_, _| answer(201), None).await;
     rig.push_service.answer_after(Duration::from_millis(100));
