@@ -18,7 +18,7 @@ pub enum AlertKind {
     PushServiceUnreachable,
     /// So many subscriptions were said to be gone at once that they are kept as suspects.
     SuspectedWave,
-    /// What became of sends cannot be written down.
+    /// What is to be sent, or what became of sends, cannot be written down.
     OutcomesNotRecorded,
     /// Push services are not told whom to write to.
     NoContact,
@@ -77,7 +77,7 @@ pub enum Condition {
         /// When the first of them became one.
         since: Timestamp,
     },
-    /// What became of sends cannot be written down.
+    /// What is to be sent, or what became of sends, cannot be written down.
     OutcomesNotRecorded {
         /// What the store says.
         error: String,
@@ -151,8 +151,8 @@ impl Condition {
                  and nothing is sent to them"
             ),
             Self::OutcomesNotRecorded { error } => format!(
-                "what push services answered cannot be written to the database ({error}), so no \
-                 new sends are begun"
+                "what is to be sent, or what push services answered, cannot be written to the \
+                 database ({error}), so no new sends are begun"
             ),
             Self::NoContact => "no contact is set, so Apple's push service will refuse all \
                                 messages"

@@ -143,15 +143,17 @@ impl Engine {
         let stop = CancellationToken::new();
         let drain = policy.drain;
         let transport = Arc::clone(&parts.transport);
+        let health = RecordHealth::new(Arc::clone(&parts.alerts));
         let planner = Planner {
             store: Arc::clone(&parts.store),
             queue: Arc::clone(&parts.queue),
             clock: Arc::clone(&parts.clock),
             wake: Arc::clone(&parts.planner_wake.notify),
             poll: policy.poll,
+            health: health.clone(),
         };
         tasks.spawn(planner.run(stop.clone()));
-        let dispatcher = dispatcher(parts, policy, tasks.clone(), &stop);
+        let dispatcher = dispatcher(parts, policy, health, tasks.clone(), &stop);
         tasks.spawn(dispatcher.run(stop.clone()));
         Self {
             tasks,
@@ -185,6 +187,7 @@ impl Engine {
 fn dispatcher(
     parts: Parts,
     policy: Policy,
+    health: RecordHealth,
     tasks: TaskTracker,
     stop: &CancellationToken,
 ) -> Dispatcher {
@@ -198,7 +201,7 @@ fn dispatcher(
     let recording = Recording {
         store: Arc::clone(&parts.store),
         clock: Arc::clone(&parts.clock),
-        health: RecordHealth::new(parts.alerts),
+        health,
         metrics: Arc::clone(&parts.metrics),
         backlog: Backlog::new(policy.record_outcomes),
     };

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::engine::batch_worker::{BatchWorker, PassError};
 use crate::engine::clock_watch::ClockWatch;
+use crate::engine::record_health::Work;
 use crate::engine::rests::Rests;
 use crate::engine::shares::{OpenBatch, Shares};
 
@@ -51,17 +52,19 @@ struct Looked {
 
 impl Dispatcher {
     pub(super) async fn run(self, stop: CancellationToken) {
-        let mut is_failing = false;
+        let health = self.worker.recording.health.clone();
+        let mut work = Work::new(health, "batches cannot be claimed");
         let mut watch = ClockWatch::new(self.now());
         while !stop.is_cancelled() {
             let looked = match self.heed_the_clock(&mut watch).await {
-                Ok(()) => self.claim_all(&stop).await,
+                Ok(()) if work.others_are_well() => self.claim_all(&stop).await,
+                Ok(()) => self.nothing(),
                 Err(error) => self.failed(error),
             };
-            if let Some(error) = looked.failed.as_ref().filter(|_| !is_failing) {
-                tracing::error!(%error, "batches cannot be claimed; trying again");
+            match &looked.failed {
+                Some(error) => work.failed(error),
+                None => work.went_well(),
             }
-            is_failing = looked.failed.is_some();
             tokio::select! {
                 () = self.hints() => {}
                 () = self.batch_ended.notified() => {}
@@ -100,13 +103,7 @@ impl Dispatcher {
     /// Claims what is due and has room.
     async fn claim_all(&self, stop: &CancellationToken) -> Looked {
         let recording = &self.worker.recording;
-        let mut looked = Looked {
-            pause: self.poll,
-            failed: None,
-        };
-        if !recording.health.is_well() {
-            return looked;
-        }
+        let mut looked = self.nothing();
         let groups = match recording.store.due_groups().await {
             Ok(groups) => groups,
             Err(error) => return self.failed(error),
@@ -148,10 +145,17 @@ impl Dispatcher {
         looked
     }
 
-    fn failed(&self, error: StoreError) -> Looked {
+    fn nothing(&self) -> Looked {
         Looked {
             pause: self.poll,
+            failed: None,
+        }
+    }
+
+    fn failed(&self, error: StoreError) -> Looked {
+        Looked {
             failed: Some(error),
+            ..self.nothing()
         }
     }
 

@@ -13,6 +13,8 @@ use tidings_core::subscription::PushServiceGroup;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::record_health::{RecordHealth, Work};
+
 /// Members that are read at once: memory does not grow with the audience.
 const STEP: u16 = WINDOW;
 
@@ -22,18 +24,20 @@ pub(super) struct Planner {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) wake: Arc<Notify>,
     pub(super) poll: Duration,
+    pub(super) health: RecordHealth,
 }
 
 impl Planner {
     pub(super) async fn run(self, stop: CancellationToken) {
+        let mut work = Work::new(self.health.clone(), "messages cannot be planned");
         while !stop.is_cancelled() {
-            match self.step().await {
-                Ok(true) => {}
-                Ok(false) => self.wait(&stop).await,
-                Err(error) => {
-                    tracing::error!(%error, "planning failed; trying again in a moment");
-                    self.wait(&stop).await;
-                }
+            let step = self.step().await;
+            match &step {
+                Ok(_) => work.went_well(),
+                Err(error) => work.failed(error),
+            }
+            if !step.unwrap_or(false) {
+                self.wait(&stop).await;
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Whether outcomes can be recorded. While they cannot, nothing is claimed and nothing is sent:
-//! what is sent and not recorded would be sent again.
+//! Whether outcomes can be recorded, plans kept and batches claimed. While they cannot, nothing is
+//! claimed and nothing is sent: what is sent and not recorded would be sent again.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tidings_core::alert::{AlertBoard, AlertKind, Condition, Subject};
 use tidings_core::store::StoreError;
 use tokio::sync::watch;
 
-/// How many writers of outcomes are in trouble.
+/// How many writers are in trouble.
 #[derive(Clone, Debug)]
 pub(super) struct RecordHealth {
     troubled: watch::Sender<usize>,
@@ -22,7 +22,7 @@ impl RecordHealth {
         }
     }
 
-    /// Whether everybody who writes down outcomes can do so, as far as is known.
+    /// Whether everybody can write to the database, as far as is known.
     pub(super) fn is_well(&self) -> bool {
         *self.troubled.borrow() == 0
     }
@@ -37,7 +37,7 @@ impl RecordHealth {
             .await;
     }
 
-    /// Somebody cannot write down outcomes, until what is returned is dropped.
+    /// Somebody cannot write to the database, until what is returned is dropped.
     pub(super) fn trouble(&self, error: &StoreError) -> Trouble {
         self.troubled.send_modify(|count| *count += 1);
         self.alerts.raise(Condition::OutcomesNotRecorded {
@@ -66,5 +66,52 @@ impl Drop for Trouble {
             let kind = AlertKind::OutcomesNotRecorded;
             self.health.alerts.clear(kind, &Subject::default());
         }
+    }
+}
+
+/// Somebody's work that is begun again and again, whether it fails or not.
+pub(super) struct Work {
+    health: RecordHealth,
+    /// What cannot be done, for the log.
+    failure: &'static str,
+    trouble: Option<Trouble>,
+    /// What the log said last, while that lasts.
+    told: Option<String>,
+}
+
+impl Work {
+    pub(super) fn new(health: RecordHealth, failure: &'static str) -> Self {
+        Self {
+            health,
+            failure,
+            trouble: None,
+            told: None,
+        }
+    }
+
+    pub(super) fn went_well(&mut self) {
+        self.trouble = None;
+        self.told = None;
+    }
+
+    /// It failed. That the database is not available is an alert until it is; everything else is in
+    /// the log once for each cause.
+    pub(super) fn failed(&mut self, error: &StoreError) {
+        if error.is_transient() {
+            self.trouble
+                .get_or_insert_with(|| self.health.trouble(error));
+            return;
+        }
+        self.trouble = None;
+        let error = error.to_string();
+        if self.told.as_ref() != Some(&error) {
+            tracing::error!(%error, "{}; trying again", self.failure);
+            self.told = Some(error);
+        }
+    }
+
+    /// Whether everybody else is well: what cannot be done must be tried, or it would never end.
+    pub(super) fn others_are_well(&self) -> bool {
+        *self.health.troubled.borrow() == usize::from(self.trouble.is_some())
     }
 }

@@ -6,6 +6,7 @@
 //! steps, each after everything that the one before led to has happened.
 
 mod commanded_store;
+mod log;
 mod push_service;
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -39,6 +40,7 @@ use tokio::time::Instant;
 use url::Url;
 
 pub(crate) use crate::rig::commanded_store::{CommandedStore, Fault};
+pub(crate) use crate::rig::log::Log;
 pub(crate) use crate::rig::push_service::{
     Answered, Post, ScriptedPushService, Wire, answer, answer_later,
 };

@@ -1,10 +1,13 @@
 //! The plan: in steps, each of them durable.
 
+use std::time::Duration;
+
+use tidings_core::alert::AlertKind;
 use tidings_core::message::{MessageCounts, MessageState};
 use tidings_testkit::FixedClock;
 use tidings_webpush::PushService;
 
-use crate::rig::{Fault, Rig, answer};
+use crate::rig::{Fault, Log, Rig, answer};
 
 #[tokio::test(start_paused = true)]
 async fn an_audience_of_nobody_is_done_at_once() {
@@ -44,5 +47,50 @@ async fn sending_begins_while_planning_goes_on_which_a_crash_does_not_begin_anew
     }
     let twice = rig.push_service.all_posts() - count;
     assert!(twice <= 64 + 256, "under way or not yet recorded: {twice}");
+    rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_is_told_once_before_anything_is_sent_and_ends_by_itself() {
+    for method in ["add_planned", "claim_due"] {
+        let (log, _guard) = Log::of_this_thread();
+        let mut rig = Rig::start(|_, _| answer(201), None).await;
+        rig.subscribe_many(3, PushService::Fcm).await;
+        rig.commanded.fail(method, Fault::Unavailable);
+        let message = rig.broadcast().await;
+        rig.wait_until(|| !rig.alerted().is_empty()).await;
+        assert_eq!(rig.alerted(), [AlertKind::OutcomesNotRecorded], "{method}");
+        rig.pass(Duration::from_mins(2)).await;
+        assert!(rig.commanded.calls(method) > 100, "{method}: tried again");
+        assert_eq!(rig.alerted(), [AlertKind::OutcomesNotRecorded], "{method}");
+        let told = log.lines("cannot be written to the database");
+        assert_eq!(told, 1, "{method}");
+        assert_eq!(log.lines("ERROR"), 1, "{method}: nothing else");
+        rig.commanded.mend(method);
+        let counts = rig.wait_until_done(message).await.counts;
+        assert_eq!(counts.accepted, 3, "{method}");
+        assert_eq!(rig.alerted(), [], "{method}");
+        rig.shutdown().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_damaged_is_told_once_for_each_cause_and_stops_no_sending() {
+    let (log, _guard) = Log::of_this_thread();
+    let mut rig = Rig::start(|_, _| answer(201), None).await;
+    rig.push_service.answer_after(Duration::from_millis(100));
+    rig.subscribe_many(300, PushService::Fcm).await;
+    let first = rig.broadcast().await;
+    rig.wait_until(|| rig.push_service.all_posts() > 0).await;
+    for cause in ["this page", "that page"] {
+        rig.commanded.fail("add_planned", Fault::Refuses(cause));
+        rig.broadcast().await;
+        rig.pass(Duration::from_mins(1)).await;
+        assert_eq!(log.lines(cause), 1);
+    }
+    assert_eq!(rig.alerted(), []);
+    assert_eq!(rig.look(first).await.counts.accepted, 300);
+    rig.commanded.mend("add_planned");
+    rig.wait_until(|| rig.push_service.all_posts() == 900).await;
     rig.shutdown().await;
 }

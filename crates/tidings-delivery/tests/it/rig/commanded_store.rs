@@ -27,6 +27,8 @@ use crate::rig::RuntimeClock;
 pub(crate) enum Fault {
     /// As if the disk were full: the same call may succeed later.
     Unavailable,
+    /// As if this were damaged: the same call never succeeds.
+    Refuses(&'static str),
     /// It does not return.
     Hangs,
 }
@@ -159,6 +161,7 @@ impl CommandedStore {
         let now = fault(&faults.borrow_and_update());
         match now {
             Some(Fault::Unavailable) => return Err(StoreError::Unavailable("full".into())),
+            Some(Fault::Refuses(what)) => return Err(StoreError::Refused(what.into())),
             Some(Fault::Hangs) => {
                 let well = |faults: &HashMap<_, _>| fault(faults).is_none();
                 faults.wait_for(well).await.unwrap();
