@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future;
 use tidings_core::batch::{Batch, LeasedBatch, Position};
 use tidings_core::clock::Timestamp;
-use tidings_core::delivery::{OutcomeKind, remaining_ttl};
+use tidings_core::delivery::{LastAnswer, Outcome, OutcomeKind, remaining_ttl};
 use tidings_core::store::{LoadedMember, PassEnd, SendTarget, StoreError};
 use tidings_webpush::PushService;
 use tokio::task::JoinError;
@@ -85,7 +85,9 @@ impl BatchWorker {
     ) -> Result<PassEnd, PassError> {
         let policy = &self.sender.policy;
         let recorder = Recorder::new(self.recording.clone(), leased);
-        let message = self.message(&leased.batch).await?;
+        let Some(message) = self.message(&leased.batch).await? else {
+            return Ok(refuse_all(recorder, &leased.batch).await?);
+        };
         let mut pass = Pass {
             batch: Arc::new(leased.batch.clone()),
             message: Arc::new(message),
@@ -109,16 +111,26 @@ impl BatchWorker {
         Ok(pass.deliveries.recorder.finish(resume_at).await?)
     }
 
-    async fn message(&self, batch: &Batch) -> Result<BatchMessage, StoreError> {
+    /// `None` if it is missing, or cannot be read although it is not being sent any more: it will
+    /// not be found next time either, and the batch would be tried for ever.
+    async fn message(&self, batch: &Batch) -> Result<Option<BatchMessage>, StoreError> {
         let store = &self.recording.store;
-        let message = store.message_to_send(batch.message).await;
-        if message.as_ref().is_err_and(StoreError::is_damage) {
-            // It will not be readable next time either, and its batches would be tried for ever.
-            let now = self.recording.clock.now();
-            store.fail_message(batch.message, now).await?;
-        }
-        let message = message?.ok_or(StoreError::Unreadable("messages"))?;
-        Ok(self.sender.render(batch, message))
+        let message = match store.message_to_send(batch.message).await {
+            Err(error) if error.is_damage() => {
+                let now = self.recording.clock.now();
+                if store.fail_message(batch.message, now).await? {
+                    tracing::error!(
+                        message.id = %batch.message,
+                        %error,
+                        "what is to be sent cannot be read any more: the message has failed"
+                    );
+                    return Err(StoreError::LeaseLost);
+                }
+                None
+            }
+            read => read?,
+        };
+        Ok(message.map(|message| self.sender.render(batch, message)))
     }
 
     /// Posts until all members had their turn, something fails, or the engine stops.
@@ -351,6 +363,25 @@ impl BatchWorker {
             Onward::No
         }
     }
+}
+
+/// Ends a batch of whose message nothing is left to send.
+async fn refuse_all(mut recorder: Recorder, batch: &Batch) -> Result<PassEnd, StoreError> {
+    for (position, _) in batch.selection.unsettled(&batch.settled) {
+        let outcome = Outcome {
+            position,
+            subscription: None,
+            kind: OutcomeKind::Refused,
+            attempt: 0,
+            last_answer: Some(LastAnswer::none("the message cannot be read any more")),
+        };
+        let waiting = recorder.backlog().add();
+        recorder.add(outcome, waiting);
+        recorder.flush_if_many().await?;
+    }
+    recorder.flush().await?;
+    recorder.report(batch);
+    recorder.finish(None).await
 }
 
 /// Whether the members may be at different push services.

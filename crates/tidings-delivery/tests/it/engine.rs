@@ -2,6 +2,7 @@
 
 mod answers;
 mod clock_jumps;
+mod damage;
 mod deadlines;
 mod kept_tokens;
 mod keys_and_tokens;

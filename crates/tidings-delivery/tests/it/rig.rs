@@ -197,13 +197,16 @@ impl Rig {
         assert!(self.store.end_subscription(app, id, now).await.unwrap());
     }
 
+    /// The store's file, for what no method of a store does.
+    pub(crate) fn database(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.options.directory.join("tidings.sqlite3")).unwrap()
+    }
+
     /// Adds [`other_application`], with a key of its own.
     pub(crate) async fn add_other_application(&self) -> VapidKeyId {
-        let file = self.options.directory.join("tidings.sqlite3");
         // No method of a store makes one yet.
         let sql = "INSERT INTO applications (id, name, created_at) VALUES (2, 'other', 0)";
-        let file = rusqlite::Connection::open(file).unwrap();
-        file.execute(sql, []).unwrap();
+        self.database().execute(sql, []).unwrap();
         self.add_key(other_application(), VapidKeyState::Active)
             .await
     }
