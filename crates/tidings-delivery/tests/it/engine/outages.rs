@@ -175,3 +175,26 @@ async fn batches_that_cannot_be_claimed_delay_no_other_push_service() {
     assert_eq!(rig.wait_until_done(message).await.counts.accepted, 31);
     rig.shutdown().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn connections_are_opened_ahead_to_who_is_well_and_known() {
+    let rig = Rig::start(|_, _| answer(201), None).await;
+    let mut rig = rig.in_steps_of(Duration::from_millis(500));
+    let known = rig.subscribe_many(30, PushService::Fcm).await;
+    let (_, fcm) = &known[0];
+    rig.subscribe_many(30, PushService::Other).await;
+    let message = rig.broadcast().await;
+    assert_eq!(rig.wait_until_done(message).await.counts.accepted, 60);
+    let expecting = rig.push_service.expecting();
+    assert_eq!(expecting, [fcm.origin()], "none to a stranger");
+    rig.push_service.take_down(fcm);
+    let message = rig.broadcast().await;
+    rig.pass(Duration::from_secs(10)).await;
+    let (dialled, expecting) = (rig.push_service.dialled(), rig.push_service.expecting());
+    rig.pass(Duration::from_mins(10)).await;
+    assert!(rig.push_service.dialled().len() > dialled.len() + 5);
+    assert_eq!(rig.push_service.expecting(), expecting, "none for a probe");
+    rig.push_service.bring_up(fcm);
+    assert_eq!(rig.wait_until_done(message).await.counts.accepted, 60);
+    rig.shutdown().await;
+}

@@ -52,6 +52,8 @@ pub(crate) struct ScriptedPushService {
     hanging: watch::Sender<HashSet<String>>,
     /// When connections were tried that did not come about.
     dialled: Mutex<Vec<Timestamp>>,
+    /// Origins that connections were to be opened to ahead of need.
+    expecting: Mutex<Vec<String>>,
 }
 
 impl ScriptedPushService {
@@ -72,6 +74,7 @@ impl ScriptedPushService {
             down: Mutex::default(),
             hanging: watch::Sender::default(),
             dialled: Mutex::default(),
+            expecting: Mutex::default(),
         }
     }
 
@@ -99,6 +102,11 @@ impl ScriptedPushService {
     /// When connections were tried that did not come about.
     pub(crate) fn dialled(&self) -> Vec<Timestamp> {
         self.dialled.lock().unwrap().clone()
+    }
+
+    /// Origins that connections were to be opened to ahead of need, one for each time.
+    pub(crate) fn expecting(&self) -> Vec<String> {
+        self.expecting.lock().unwrap().clone()
     }
 
     /// This push resource's origin answers nothing more.
@@ -165,6 +173,11 @@ impl Transport for Wire {
             push_service: Arc::clone(&self.0),
             resource: resource.clone(),
         }))
+    }
+
+    fn expect(&self, resource: &PushResource, _deliveries: usize) {
+        let origin = resource.origin().to_owned();
+        self.0.expecting.lock().unwrap().push(origin);
     }
 }
 
