@@ -89,7 +89,13 @@ async fn a_key_that_everybody_refuses_rests_until_one_accepts() {
     let counts = rig.look(message).await.counts;
     assert_eq!(counts.accepted, 50, "Mozilla's do not wait");
     refuses.store(false, Ordering::SeqCst);
+    let mended = rig.clock_now();
     let counts = rig.wait_until_done(message).await.counts;
+    let took = rig.clock_now().since(mended);
+    assert!(
+        took < Duration::from_mins(6),
+        "all with the probe: {took:?}"
+    );
     let refused = u64::try_from(posts + probes.len()).unwrap();
     assert!(counts.refused <= refused, "{counts:?}");
     assert_eq!(counts.accepted + counts.refused, 350);

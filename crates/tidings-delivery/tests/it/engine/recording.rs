@@ -65,19 +65,49 @@ async fn an_outcome_is_recorded_in_200_ms_and_seen_while_others_are_waited_for()
         .subscribe_at("https://android.googleapis.com/gcm/1")
         .await;
     rig.push_service.hang(&slow);
-    let message = rig.broadcast().await;
-    rig.wait_until(|| !rig.commanded.recorded().is_empty())
-        .await;
-    let answered_at = rig.push_service.posts(&quick)[0];
-    let (recorded_at, outcomes) = rig.commanded.recorded()[0];
-    assert_eq!(outcomes, 1);
-    let waited = recorded_at.since(answered_at);
-    assert!(waited <= Duration::from_millis(210), "{waited:?}");
-    rig.settle().await;
-    let counts = rig.look(message).await.counts;
-    assert_eq!((counts.accepted, counts.pending()), (1, 1));
+    let mut messages = Vec::new();
+    // Passes look at their clocks at different times before and after these.
+    for (number, latency) in [110, 210, 310, 410, 510].into_iter().enumerate() {
+        let latency = Duration::from_millis(latency);
+        rig.push_service.answer_after(latency);
+        messages.push(rig.broadcast().await);
+        rig.wait_until(|| rig.commanded.recorded().len() > number)
+            .await;
+        let answered_at = rig.push_service.posts(&quick)[number].plus(latency);
+        let (recorded_at, outcomes) = rig.commanded.recorded()[number];
+        assert_eq!(outcomes, 1);
+        let waited = recorded_at.since(answered_at);
+        assert!(waited <= Duration::from_millis(210), "{waited:?}");
+        rig.settle().await;
+        let counts = rig.look(messages[number]).await.counts;
+        assert_eq!((counts.accepted, counts.pending()), (1, 1));
+    }
     rig.push_service.unhang(&slow);
-    assert_eq!(rig.wait_until_done(message).await.counts.accepted, 2);
+    for message in messages {
+        assert_eq!(rig.wait_until_done(message).await.counts.accepted, 2);
+    }
+    rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn ninety_six_outcomes_of_all_batches_together_are_recorded_at_once() {
+    let gate = Arc::new(Semaphore::new(0));
+    let mut rig = Rig::start(|_, _| answer(201), Some(Arc::clone(&gate))).await;
+    for service in [PushService::Fcm, PushService::Mozilla] {
+        rig.subscribe_many(90, service).await;
+    }
+    let message = rig.broadcast().await;
+    rig.wait_until(|| rig.push_service.all_posts() == 128).await;
+    // Just after everybody has looked whether it is time.
+    rig.pass(Duration::from_millis(250)).await;
+    gate.add_permits(95);
+    rig.settle().await;
+    assert_eq!(rig.commanded.recorded(), []);
+    gate.add_permits(1);
+    rig.settle().await;
+    assert!(!rig.commanded.recorded().is_empty());
+    gate.add_permits(84);
+    assert_eq!(rig.wait_until_done(message).await.counts.accepted, 180);
     rig.shutdown().await;
 }
 

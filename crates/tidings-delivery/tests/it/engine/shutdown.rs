@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidings_webpush::PushService;
 use tokio::sync::Semaphore;
 
-use crate::rig::{Rig, answer};
+use crate::rig::{Log, Rig, answer};
 
 #[tokio::test(start_paused = true)]
 async fn stopping_records_what_was_under_way() {
@@ -76,4 +76,20 @@ async fn who_had_no_turn_before_the_stop_has_it_after_the_start() {
     }
     assert_eq!(rig.push_service.all_posts(), 600, "each once");
     rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_do_not_come_are_waited_for_ten_seconds() {
+    let (log, _guard) = Log::of_this_thread();
+    let gate = Arc::new(Semaphore::new(0));
+    let mut rig = Rig::start(|_, _| answer(201), Some(gate)).await;
+    rig.subscribe_many(3, PushService::Mozilla).await;
+    rig.broadcast().await;
+    rig.wait_until(|| rig.push_service.all_posts() == 3).await;
+    let told = rig.clock_now();
+    rig.shutdown().await;
+    let took = rig.clock_now().since(told).as_millis();
+    assert!((10_000..10_500).contains(&took), "{took} ms");
+    assert_eq!(log.lines("WARN"), 0, "the batch was given back");
+    assert_eq!(rig.store.due_groups().await.unwrap().len(), 1);
 }
