@@ -281,16 +281,16 @@ struct Wave {
     suspend_from: Option<Timestamp>,
 }
 
-// Index: subscriptions_tombstones; the plus keeps SQLite from walking the whole application. A
-// tombstone with a `suspected_at` was suspect before and then confirmed, which is final.
+// Index: subscriptions_suspendable. A tombstone with a `suspected_at` was suspect before and then
+// confirmed, which is final.
 const SUSPEND_TOMBSTONES: &str = "-- record, sweep
     UPDATE subscriptions
     SET state = 'suspect', ended_at = NULL, suspected_at = ?3
     WHERE rowid IN (
         SELECT rowid
         FROM subscriptions
-        WHERE ended_at >= ?4 AND +application_id = ?1 AND push_service = ?2 AND state = 'gone'
-          AND suspected_at IS NULL
+        WHERE application_id = ?1 AND push_service = ?2 AND ended_at >= ?4
+          AND state = 'gone' AND suspected_at IS NULL
         LIMIT ?5
     )";
 
@@ -386,7 +386,8 @@ mod tests {
             .unwrap()
             .collect::<Result<_, _>>()
             .unwrap();
-        let index = "INDEX subscriptions_tombstones (ended_at>?)";
+        let index =
+            "subscriptions_suspendable (application_id=? AND push_service=? AND ended_at>?)";
         assert!(steps.iter().any(|step| step.contains(index)), "{steps:?}");
     }
 }

@@ -118,15 +118,14 @@ fn decide(
     Ok(decided)
 }
 
-// Index: subscriptions_by_state. It is partial: its own condition is repeated.
+// Index: subscriptions_suspects_by_group.
 const SUSPECTS: &str = "-- restore_suspects, confirm_suspects
     SELECT seq, id, user
     FROM subscriptions
     WHERE application_id = ?1
-      AND state = 'suspect'
-      AND state <> 'active'
-      AND seq > ?2
       AND push_service = ?3
+      AND state = 'suspect'
+      AND seq > ?2
     ORDER BY seq
     LIMIT ?4";
 
@@ -185,7 +184,8 @@ mod tests {
             .unwrap()
             .collect::<Result<_, _>>()
             .unwrap();
-        let index = "subscriptions_by_state (application_id=? AND state=? AND seq>?)";
+        let index =
+            "subscriptions_suspects_by_group (application_id=? AND push_service=? AND seq>?)";
         assert!(steps[0].contains(index), "{steps:?}");
         assert!(
             !steps.iter().any(|step| step.contains("B-TREE")),
