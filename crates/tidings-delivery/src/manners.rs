@@ -128,6 +128,9 @@ impl Manners {
         let (admittance, more) = self.with(service, |it| {
             let admittance = it.enter(visitor, now, &self.policy);
             self.tell_load(service, it);
+            if !matches!(admittance, Admittance::Full(_)) && it.is_paused(visitor.key) {
+                self.tell(service, News::still_paused(visitor.key));
+            }
             (admittance, it.load(Lane::Bulk).0 < it.load(Lane::Bulk).1)
         });
         match admittance {
@@ -246,7 +249,8 @@ impl Manners {
                 vapid_key,
             };
             match change {
-                Change::Paused => self.alerts.raise(condition),
+                // Whether it still is, nobody finds out once nothing is signed with it.
+                Change::Paused => self.alerts.raise_for(condition, self.policy.origin_memory),
                 Change::Resumed => self
                     .alerts
                     .clear(AlertKind::KeyPaused, &condition.subject()),

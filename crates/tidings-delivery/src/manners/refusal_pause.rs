@@ -50,6 +50,10 @@ impl RefusalPause {
             .map_or(Duration::ZERO, |probing| probing.wait(now, policy))
     }
 
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused.is_some()
+    }
+
     /// Something is sent, now that there is no wait. Whether it is a probe: how that ends must be
     /// said.
     pub(super) fn begin(&mut self, now: Instant) -> bool {

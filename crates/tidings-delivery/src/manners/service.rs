@@ -51,6 +51,15 @@ pub(super) struct News {
     pub(super) halved_to: Option<usize>,
 }
 
+impl News {
+    pub(super) fn still_paused(key: VapidKeyId) -> Self {
+        Self {
+            key: Some((Change::Paused, key)),
+            ..Self::default()
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Service {
     /// Whether it is many push services, whose origins anybody may make up.
@@ -59,6 +68,8 @@ pub(super) struct Service {
     bulk: usize,
     direct: usize,
     direct_share: usize,
+    /// Deliveries under way at origins that never answered, where anybody may make them up.
+    unproven: usize,
     distress: Distress,
     origins: Origins,
     pauses: HashMap<VapidKeyId, RefusalPause>,
@@ -86,6 +97,7 @@ impl Service {
             bulk: 0,
             direct: 0,
             direct_share,
+            unproven: 0,
             distress: Distress::default(),
             origins: Origins::default(),
             pauses: HashMap::new(),
@@ -128,6 +140,9 @@ impl Service {
                 Admittance::Later(wait)
             };
         };
+        if self.unproven_are_full(visitor.lane) && self.origins.named(visitor.origin).is_none() {
+            return Admittance::Full(Busy::Origin);
+        }
         let most = if self.shared {
             policy.other_origins
         } else {
@@ -140,6 +155,9 @@ impl Service {
         let wait = self.wait(origin, visitor.key, now, policy);
         if !wait.is_zero() {
             return Admittance::Later(wait);
+        }
+        if !origin.has_answered && self.unproven_are_full(visitor.lane) {
+            return Admittance::Full(Busy::Origin);
         }
         if self.shared && is_crowded(origin, visitor.lane, policy) {
             let silent = now.saturating_duration_since(origin.heard_at);
@@ -161,9 +179,10 @@ impl Service {
         policy: &MannersPolicy,
     ) -> bool {
         let crowded = || {
-            self.origins
-                .named(visitor.origin)
-                .is_some_and(|origin| is_crowded(origin, visitor.lane, policy))
+            let origin = self.origins.named(visitor.origin);
+            let is_unproven = origin.is_none_or(|it| !it.has_answered);
+            origin.is_some_and(|it| is_crowded(it, visitor.lane, policy))
+                || (is_unproven && self.unproven_are_full(visitor.lane))
         };
         self.slot(visitor.lane).is_none() || (busy == Busy::Origin && crowded())
     }
@@ -183,6 +202,9 @@ impl Service {
         }
         if let Some(origin) = self.origins.get_mut(stay.origin) {
             origin.under_way = origin.under_way.saturating_sub(1);
+            if !origin.has_answered {
+                self.unproven = self.unproven.saturating_sub(1);
+            }
         }
         match end {
             VisitEnd::Answered { answer, latency } => {
@@ -219,17 +241,24 @@ impl Service {
         if self.shared {
             return None;
         }
-        let mut recent = self.origins.recent(now, policy.origin_memory).peekable();
+        // Who may be made up has no say in whether the others are reached.
+        let recent = self.origins.recent(now, policy.origin_memory);
+        let mut recent = recent.filter(|it| it.is_credible(policy)).peekable();
         let for_long = |origin: &Origin| {
             let open = origin.breaker.open_since();
             open.is_some_and(|at| now.saturating_duration_since(at) >= policy.breaker_alert)
-                && origin.is_credible(policy)
         };
         // Without any recent one, what was said last holds.
         recent.peek()?;
         let unreachable = recent.all(for_long);
         let was = std::mem::replace(&mut self.alerted, unreachable);
         (unreachable || was).then_some(unreachable)
+    }
+
+    /// Whether this key rests, as an operator was told.
+    pub(super) fn is_paused(&self, key: VapidKeyId) -> bool {
+        let pause = self.pauses.get(&key);
+        !self.shared && pause.is_some_and(RefusalPause::is_paused)
     }
 
     /// How long an origin, or a key there, is left alone.
@@ -248,6 +277,16 @@ impl Service {
         let pause = pauses.get(&key);
         let rest = pause.map_or(Duration::ZERO, |pause| pause.wait(now, policy));
         origin.breaker.wait(now, policy).max(rest)
+    }
+
+    /// Whether origins that never answered have all the room that they get together: a quarter, or
+    /// one server with many names would take all of it.
+    fn unproven_are_full(&self, lane: Lane) -> bool {
+        let mut most = self.concurrency.limit() / 4;
+        if lane == Lane::Direct {
+            most += self.direct_share / 4;
+        }
+        self.shared && self.unproven >= most
     }
 
     fn slot(&self, lane: Lane) -> Option<Slot> {
@@ -279,6 +318,9 @@ impl Service {
             origin.heard_at = now;
         }
         origin.under_way += 1;
+        if !origin.has_answered {
+            self.unproven += 1;
+        }
         let probes_origin = origin.breaker.begin(now);
         let pauses = if self.shared {
             &mut origin.pauses
@@ -306,7 +348,10 @@ impl Service {
     ) -> News {
         let mut was_open = false;
         if let Some(origin) = self.origins.get_mut(stay.origin) {
-            origin.has_answered = true;
+            if !origin.has_answered {
+                self.unproven = self.unproven.saturating_sub(origin.under_way);
+                origin.has_answered = true;
+            }
             origin.heard_at = now;
             origin.unanswered.clear();
             was_open = origin.breaker.answered();

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+pub(super) use crate::transport::http2::driver::GOOD_BYE;
 use crate::transport::http2::driver::{Coalescing, drive};
 use crate::transport::strangers::Permit;
 use crate::transport::{Limits, TransportError};

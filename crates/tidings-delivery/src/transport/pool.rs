@@ -128,10 +128,11 @@ impl Pool {
         self.lock().ledger.idle_since()
     }
 
-    /// Closes the connection that has carried nothing for longest.
-    pub(super) fn close_longest_idle(&self) {
+    /// Closes the connection that has carried nothing for longest. Whether there was one.
+    pub(super) fn close_longest_idle(&self) -> bool {
         let idle = self.lock().ledger.take_longest_idle();
-        drop(idle);
+        // Dropped without the lock.
+        idle.is_some()
     }
 
     fn somebody_waits(&self) -> bool {

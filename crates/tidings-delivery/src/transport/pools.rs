@@ -74,8 +74,8 @@ impl Pools {
     }
 
     /// Of all connections to other push services, closes the one that has carried nothing for
-    /// longest.
-    pub(super) fn close_an_idle_stranger(&self) {
+    /// longest. Whether there was one.
+    pub(super) fn close_an_idle_stranger(&self) -> bool {
         let idle = {
             let state = self.lock();
             let strangers = state.by_origin.values().filter(|entry| !entry.is_known);
@@ -83,9 +83,7 @@ impl Pools {
             let longest = idle.min_by_key(|(since, _)| *since);
             longest.map(|(_, pool)| Arc::clone(pool))
         };
-        if let Some(pool) = idle {
-            pool.close_longest_idle();
-        }
+        idle.is_some_and(|pool| pool.close_longest_idle())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
+use crate::transport::http2::GOOD_BYE;
 use crate::transport::pools::Pools;
 use crate::transport::{Limits, TransportError};
 
@@ -39,12 +40,18 @@ impl Strangers {
     pub(super) async fn admit(&self, is_wanted: impl Fn() -> bool) -> Option<Permit> {
         // One place in the queue, for as long as it takes.
         let mut permit = pin!(Arc::clone(&self.connections).acquire_owned());
+        let mut closed_at: Option<Instant> = None;
         loop {
             if let Some(permit) = permit.as_mut().now_or_never() {
                 return permit.ok();
             }
-            if let Some(pools) = self.pools.upgrade() {
-                pools.close_an_idle_stranger();
+            // What is closing takes its time, and only then gives up its place.
+            let closes = closed_at.is_some_and(|at| at.elapsed() < GOOD_BYE);
+            if !closes
+                && let Some(pools) = self.pools.upgrade()
+                && pools.close_an_idle_stranger()
+            {
+                closed_at = Some(Instant::now());
             }
             tokio::select! {
                 permit = &mut permit => return permit.ok(),

@@ -333,6 +333,28 @@ async fn a_stranger_keeps_no_idle_connection_that_another_one_needs() {
 }
 
 #[tokio::test]
+async fn one_newcomer_costs_the_strangers_one_idle_connection() {
+    let limits = Limits {
+        other_connections: 2,
+        wait: Duration::from_secs(5),
+        ..limits()
+    };
+    let transport = transport_within(limits, Some("127.0.0.0/8"), &[LOOPBACK]);
+    let (_longest, port) = listen_on(LOOPBACK).await;
+    let (second, second_port) = listen_on(LOOPBACK).await;
+    let (_newcomer, newcomer_port) = listen_on(LOOPBACK).await;
+    let url = |port| format!("http://127.0.0.1:{port}/x");
+    let held = turns(&transport, &url(port), Lane::Direct, 1).await;
+    let second_held = turns(&transport, &url(second_port), Lane::Direct, 1).await;
+    drop(held);
+    drop(second_held);
+    let _busy = turns(&transport, &url(newcomer_port), Lane::Direct, 1).await;
+    let _again = turns(&transport, &url(second_port), Lane::Direct, 1).await;
+    second.accept().await.unwrap();
+    assert!(is_pending(pin!(second.accept())), "it still had its first");
+}
+
+#[tokio::test]
 async fn connections_are_opened_for_what_is_expected() {
     let server = Http2Server::start().await;
     let (url, transport) = (server.url(), server.transport(limits()));

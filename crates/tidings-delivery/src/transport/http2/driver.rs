@@ -16,7 +16,7 @@ use tokio::time::{Sleep, sleep};
 use crate::transport::http2::{Change, Http2Connection};
 
 /// How long a connection that nobody wants any more may take to say good-bye.
-const GOOD_BYE: Duration = Duration::from_secs(5);
+pub(in crate::transport) const GOOD_BYE: Duration = Duration::from_secs(5);
 
 /// Runs the connection until it ends. It ends by itself when nobody has it any more.
 pub(super) async fn drive<S>(

@@ -1,0 +1,284 @@
+//! Push services that anybody may name, and names that anybody may make up.
+
+use super::*;
+
+fn other(host: &str) -> Who {
+    Who {
+        group: PushServiceGroup::of_service(PushService::Other),
+        origin: format!("https://{host}"),
+        ..fcm()
+    }
+}
+
+#[test]
+fn a_made_up_host_alone_alerts_nobody() {
+    let mut world = World::new();
+    let made_up = Who {
+        origin: "https://nowhere.notify.windows.com".to_owned(),
+        group: PushServiceGroup::of_service(PushService::Wns),
+        ..fcm()
+    };
+    let ask = |world: &mut World, endpoint| {
+        if let Entry::Go(visit) = world.enter(&made_up.endpoint(endpoint)) {
+            visit.ended(&VisitEnd::Unreachable, world.now);
+        }
+        world.pass(Duration::from_mins(1));
+    };
+    for endpoint in 0..19 {
+        ask(&mut world, endpoint % 5);
+    }
+    assert_eq!(world.alerts(), []);
+    for endpoint in 0..60 {
+        ask(&mut world, endpoint);
+    }
+    let alerts = world.alerts();
+    assert_eq!(
+        alerts,
+        [AlertKind::PushServiceUnreachable],
+        "so many are real"
+    );
+}
+
+#[test]
+fn a_made_up_host_of_a_known_push_service_closes_nothing() {
+    let mut world = World::new();
+    let group = PushServiceGroup::of_service(PushService::Wns);
+    let made_up = Who {
+        origin: "https://nowhere.notify.windows.com".to_owned(),
+        group: group.clone(),
+        ..fcm()
+    };
+    for endpoint in 0..5 {
+        world.send(&made_up.endpoint(endpoint), &VisitEnd::Unreachable);
+    }
+    assert!(world.waits(&made_up) > Duration::ZERO);
+    assert_eq!(
+        world.manners.may_claim(&group, Lane::Bulk, world.now),
+        Ok(4)
+    );
+    let real = Who {
+        origin: "https://db5p.notify.windows.com".to_owned(),
+        ..made_up.clone()
+    };
+    world.send(&real, &answered(&ACCEPTED));
+    world.pass(Duration::from_secs(1));
+    for endpoint in 0..100 {
+        if let Entry::Go(visit) = world.enter(&made_up.endpoint(endpoint)) {
+            visit.ended(&VisitEnd::Unreachable, world.now);
+        }
+    }
+    assert_eq!(
+        world.manners.may_claim(&group, Lane::Bulk, world.now),
+        Ok(4)
+    );
+}
+
+#[test]
+fn other_origins_share_little_and_the_hanging_one_is_not_waited_for() {
+    let mut world = World::new();
+    world.send(&other("hangs.example"), &answered(&ACCEPTED));
+    let hanging = world.fill(&other("hangs.example"));
+    assert_eq!(hanging.len(), 12);
+    let direct = world.fill(&other("hangs.example").direct());
+    assert_eq!(direct.len(), 4, "sixteen in all at one origin");
+    assert!(matches!(
+        world.enter(&other("hangs.example")),
+        Entry::Full(Busy::Origin)
+    ));
+    world.pass(Duration::from_secs(1));
+    assert_eq!(
+        world.waits(&other("hangs.example")),
+        Duration::from_secs(1),
+        "it has not answered for so long"
+    );
+    world.send(&other("well.example"), &answered(&ACCEPTED));
+    let mut visits = Vec::new();
+    for number in 0..100 {
+        let known = other(&format!("{number}.example"));
+        if let Entry::Go(visit) = world.enter(&known) {
+            visit.ended(&answered(&ACCEPTED), world.now);
+        }
+        visits.extend(world.fill(&known));
+    }
+    assert_eq!(visits.len() + hanging.len(), 64, "together, to begin with");
+    let remembered = |world: &World| {
+        let manners = &world.manners;
+        manners.with(PushService::Other, |it| it.origins_remembered())
+    };
+    let before = remembered(&world);
+    assert!(matches!(
+        world.enter(&other("new.example")),
+        Entry::Full(Busy::Everybody)
+    ));
+    assert_eq!(
+        remembered(&world),
+        before,
+        "who cannot begin takes nobody's place"
+    );
+    assert_eq!(world.fill(&fcm()).len(), 64, "known ones have their own");
+}
+
+#[test]
+fn a_strangers_new_origin_gets_little_until_it_has_answered() {
+    let world = World::new();
+    let new = other("new.example");
+    let bulk = world.fill(&new);
+    let direct = world.fill(&new.direct());
+    assert_eq!((bulk.len(), direct.len()), (2, 1));
+    assert!(matches!(world.enter(&new), Entry::Full(_)));
+    drop(direct);
+    for visit in bulk {
+        visit.ended(&answered(&ACCEPTED), world.now);
+    }
+    assert_eq!(world.fill(&new).len(), 12);
+}
+
+#[test]
+fn a_slow_stranger_does_not_keep_the_others_small() {
+    let mut world = World::new();
+    let origins: Vec<_> = (0..64).map(|it| other(&format!("{it}.example"))).collect();
+    for round in 0..3 {
+        let visits: Vec<_> = origins.iter().flat_map(|who| world.fill(who)).collect();
+        world.pass(Duration::from_secs(1));
+        for (number, visit) in visits.into_iter().enumerate() {
+            let slow = round > 0 && number % 2 == 0;
+            let latency = Duration::from_millis(if slow { 20_000 } else { 50 });
+            let answer = &ACCEPTED;
+            visit.ended(&VisitEnd::Answered { answer, latency }, world.now);
+        }
+    }
+    assert_eq!(world.metrics.limit(PushService::Other, Lane::Bulk), 256);
+}
+
+#[test]
+fn what_strangers_push_services_say_is_between_them_and_their_subscriptions() {
+    let mut world = World::new();
+    let bad = other("bad.example");
+    for answer in [
+        Answer::KeyRefused,
+        Answer::SlowDown { retry_after: None },
+        Answer::KeyRefused,
+    ] {
+        for endpoint in 0..300 {
+            if let Entry::Go(visit) = world.enter(&bad.endpoint(endpoint)) {
+                visit.ended(&answered(&answer), world.now);
+            }
+        }
+        world.pass(Duration::from_millis(1));
+    }
+    assert!(matches!(world.enter(&bad), Entry::Later(_)));
+    assert_eq!(world.alerts(), []);
+    for endpoint in 0..100 {
+        world.send(
+            &other("good.example").endpoint(endpoint),
+            &answered(&ACCEPTED),
+        );
+    }
+    let group = bad.group;
+    assert_eq!(
+        world.manners.may_claim(&group, Lane::Bulk, world.now),
+        Ok(4)
+    );
+}
+
+#[test]
+fn origins_without_end_are_not_remembered_without_end() {
+    let mut world = World::new();
+    for _ in 0..5 {
+        world.send(&other("down.example"), &VisitEnd::Unreachable);
+    }
+    for number in 0..5000 {
+        world.pass(Duration::from_millis(1));
+        world.send(&other(&format!("{number}.example")), &answered(&ACCEPTED));
+    }
+    let remembered = world
+        .manners
+        .with(PushService::Other, |it| it.origins_remembered());
+    assert_eq!(remembered, 1024);
+    // The probe that is due by now fails, and it is left alone again: it was not forgotten.
+    world.send(&other("down.example"), &VisitEnd::Unreachable);
+    assert!(world.waits(&other("down.example")) > Duration::ZERO);
+}
+
+#[test]
+fn a_strangers_subscriptions_among_good_ones_change_nothing() {
+    let world = World::new();
+    for number in 0..1000 {
+        let strange = number % 2 == 0;
+        let answer = if strange {
+            Answer::KeyRefused
+        } else {
+            ACCEPTED
+        };
+        world.send(&fcm().endpoint(number), &answered(&answer));
+    }
+    // Even all of them in a row, after good ones.
+    for number in 0..150 {
+        world.send(
+            &fcm().endpoint(5000 + number),
+            &answered(&Answer::KeyRefused),
+        );
+    }
+    assert_eq!(world.alerts(), []);
+}
+
+#[test]
+fn a_made_up_host_does_not_hide_that_the_real_one_is_down() {
+    let mut world = World::new();
+    let real = Who {
+        origin: "https://updates.push.services.mozilla.com".to_owned(),
+        group: PushServiceGroup::of_service(PushService::Mozilla),
+        ..fcm()
+    };
+    let made_up = Who {
+        origin: "https://nowhere.push.services.mozilla.com".to_owned(),
+        ..real.clone()
+    };
+    for _ in 0..12 {
+        for who in [&real, &made_up] {
+            if let Entry::Go(visit) = world.enter(who) {
+                visit.ended(&VisitEnd::Unreachable, world.now);
+            }
+        }
+        world.pass(Duration::from_secs(10));
+    }
+    let unreachable = [AlertKind::PushServiceUnreachable];
+    assert_eq!(world.alerts(), unreachable);
+}
+
+#[test]
+fn many_names_of_one_server_that_hangs_leave_room_for_who_has_answered() {
+    let mut world = World::new();
+    let known = other("known.example");
+    world.send(&known, &answered(&ACCEPTED));
+    let names: Vec<_> = (0..40)
+        .map(|it| other(&format!("{it}.hangs.example")))
+        .collect();
+    let mut hanging: Vec<_> = names.iter().flat_map(|who| world.fill(who)).collect();
+    assert_eq!(hanging.len(), 16, "a quarter of 64");
+    assert_eq!(world.fill(&known).len(), 12);
+    let late = other("late.example");
+    world.pass(Duration::from_secs(2));
+    assert!(matches!(world.enter(&late), Entry::Full(Busy::Origin)));
+    let full = |who: &Who| {
+        world.manners.with(PushService::Other, |it| {
+            it.is_full(&who.visitor(), Busy::Origin, &world.manners.policy)
+        })
+    };
+    assert!(full(&late));
+    assert_eq!(world.fill(&late.direct()).len(), 3, "direct ones have more");
+    // Both of one name: the first answer proves it, and the other one counts no more either.
+    let second = hanging.pop().unwrap();
+    hanging
+        .pop()
+        .unwrap()
+        .ended(&answered(&ACCEPTED), world.now);
+    assert!(!full(&late));
+    let visits = world.fill(&late);
+    assert_eq!(visits.len(), 2);
+    second.ended(&VisitEnd::Unanswered, world.now);
+    assert!(
+        full(&other("later.example")),
+        "and is not counted off twice"
+    );
+}
