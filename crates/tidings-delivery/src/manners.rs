@@ -42,6 +42,8 @@ pub struct Visitor<'a> {
     pub origin: &'a str,
     /// A number that is the same for the same endpoint; any hash.
     pub endpoint: u64,
+    /// Whether a message that was signed with this key was accepted for it before.
+    pub has_accepted: bool,
 }
 
 /// Whether a delivery may begin.

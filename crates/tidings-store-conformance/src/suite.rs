@@ -206,6 +206,8 @@ macro_rules! with_every_case {
                 members_of_a_range_are_loaded
                 members_of_a_list_are_loaded
                 a_target_names_its_own_vapid_key
+                who_accepted_before_is_known_by_it
+                another_vapid_key_has_to_be_accepted_anew
                 only_what_was_asked_for_is_loaded
                 positions_without_a_member_are_left_out
                 a_whole_window_is_loaded_at_once

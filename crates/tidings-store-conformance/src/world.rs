@@ -318,18 +318,23 @@ impl<H: Harness> World<H> {
         subscribers: Vec<SubscriptionRecord>,
         select: impl Fn(&[Seq]) -> Selection,
     ) -> Sending {
-        let message = self.accept(Audience::All).await.id;
-        self.cut(message, vec![self.batch(select(&seqs(&subscribers)))])
-            .await;
-        let mut claimed = self.claim(2).await;
-        assert_eq!(claimed.len(), 1, "nothing else is due");
-        let LeasedBatch { batch, lease } = claimed.remove(0);
+        let selection = select(&seqs(&subscribers));
+        let LeasedBatch { batch, lease } = self.another_to(selection).await;
         Sending {
             subscribers,
-            message,
+            message: batch.message,
             batch,
             lease,
         }
+    }
+
+    /// One more message to known subscriptions, as the last of what was claimed.
+    pub(crate) async fn another_to(&self, selection: Selection) -> LeasedBatch {
+        let message = self.accept(Audience::All).await.id;
+        self.cut(message, vec![self.batch(selection)]).await;
+        let mut claimed = self.claim(2).await;
+        assert_eq!(claimed.len(), 1, "nothing else is due");
+        claimed.remove(0)
     }
 
     /// Claims a batch that is not claimed any more.

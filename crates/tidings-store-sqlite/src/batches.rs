@@ -17,6 +17,7 @@ use tidings_core::store::{
 };
 use tidings_core::subscription::PushServiceGroup;
 
+use crate::accepted_before::AcceptedBefore;
 use crate::database::refused;
 use crate::subscriptions::{open_capability, read_encoding};
 use crate::writer::Queue;
@@ -212,7 +213,7 @@ fn claim_due(connection: &Connection, claim: &Claim) -> Result<Vec<LeasedBatch>,
             LIMIT ?5
         )
         RETURNING id, message_id, application_id, push_service, lane, due_at,
-                  first_seq, span, members, settled, not_before";
+                  span, first_seq, members, settled, not_before";
     let mut statement = connection.prepare_cached(sql).map_err(refused)?;
     let mut rows = statement
         .query((
@@ -254,12 +255,16 @@ fn read_lane(row: &Row<'_>, column: usize) -> Result<Lane, StoreError> {
     Lane::from_i64(number).ok_or(StoreError::Unreadable("batches.lane"))
 }
 
-fn read_batch(row: &Row<'_>) -> Result<Batch, StoreError> {
-    let span: u16 = row.get(7).map_err(refused)?;
-    let first_seq: Option<i64> = row.get(6).map_err(refused)?;
-    let members: Vec<u8> = row.get(8).map_err(refused)?;
+/// Who is in a batch, from its `first_seq` and its `members`, which is the next column.
+pub(crate) fn read_selection(
+    row: &Row<'_>,
+    column: usize,
+    span: u16,
+) -> Result<Selection, StoreError> {
+    let first_seq: Option<i64> = row.get(column).map_err(refused)?;
+    let members: Vec<u8> = row.get(column + 1).map_err(refused)?;
     let unreadable = || StoreError::Unreadable("batches.members");
-    let selection = match first_seq {
+    Ok(match first_seq {
         Some(first) => Selection::Range {
             first: Seq::from_i64(first),
             members: Bitmap::from_octets(members, span).ok_or_else(unreadable)?,
@@ -272,7 +277,11 @@ fn read_batch(row: &Row<'_>) -> Result<Batch, StoreError> {
                 .map(|octets| Seq::from_i64(i64::from_be_bytes(*octets)))
                 .collect(),
         ),
-    };
+    })
+}
+
+fn read_batch(row: &Row<'_>) -> Result<Batch, StoreError> {
+    let span: u16 = row.get(6).map_err(refused)?;
     Ok(Batch {
         id: BatchId::from_i64(row.get(0).map_err(refused)?),
         message: MessageId::from_bytes(row.get(1).map_err(refused)?),
@@ -280,7 +289,7 @@ fn read_batch(row: &Row<'_>) -> Result<Batch, StoreError> {
         group: PushServiceGroup::from_stored(row.get(3).map_err(refused)?),
         lane: read_lane(row, 4)?,
         due_at: Timestamp::from_millis(row.get(5).map_err(refused)?),
-        selection,
+        selection: read_selection(row, 7, span)?,
         settled: Bitmap::from_octets(row.get(9).map_err(refused)?, span)
             .ok_or(StoreError::Unreadable("batches.settled"))?,
     })
@@ -388,13 +397,14 @@ fn targets(
         return Ok(HashMap::new());
     };
     let (first, last) = (first.as_i64(), last.as_i64());
+    let accepted_before = AcceptedBefore::of(connection, owner.application, seqs.iter().copied())?;
     let wanted = i64::try_from(seqs.len()).unwrap_or(i64::MAX);
     if owner.is_range && last - first < wanted.saturating_mul(WALKED_FOR_EACH) {
         let mut statement = connection
             .prepare_cached(RANGE_OF_TARGETS)
             .map_err(refused)?;
         let rows = statement.query((application, first, last));
-        return read_targets(rows.map_err(refused)?, seals, seqs);
+        return read_targets(rows.map_err(refused)?, seals, seqs, &accepted_before);
     }
     let (ids, users) = if owner.is_range {
         (None, None)
@@ -406,13 +416,14 @@ fn targets(
         .prepare_cached(LIST_OF_TARGETS)
         .map_err(refused)?;
     let rows = statement.query((application, json!(list).to_string(), ids, users));
-    read_targets(rows.map_err(refused)?, seals, seqs)
+    read_targets(rows.map_err(refused)?, seals, seqs, &accepted_before)
 }
 
 fn read_targets(
     mut rows: Rows<'_>,
     seals: &Seals,
     wanted: &BTreeSet<Seq>,
+    accepted_before: &AcceptedBefore,
 ) -> Result<HashMap<Seq, SendTarget>, StoreError> {
     let mut targets = HashMap::with_capacity(wanted.len());
     while let Some(row) = rows.next().map_err(refused)? {
@@ -444,6 +455,7 @@ fn read_targets(
             subscription,
             encoding: read_encoding(encoding)?,
             vapid_key: VapidKeyId::from_bytes(row.get(4).map_err(refused)?),
+            has_accepted: accepted_before.has(seq),
         };
         targets.insert(seq, target);
     }

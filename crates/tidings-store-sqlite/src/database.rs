@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0007_keep_vapid_tokens.sql"),
     include_str!("../migrations/0008_leave_waves_out_of_history.sql"),
     include_str!("../migrations/0009_count_suspects_by_push_service.sql"),
+    include_str!("../migrations/0010_know_who_accepted_before.sql"),
 ];
 
 /// Why the database could not be opened.

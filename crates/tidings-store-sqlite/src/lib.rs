@@ -4,6 +4,7 @@
 //! all writes go through one thread that groups them into transactions (`writer.rs`). A write is
 //! answered after its transaction is durable (`synchronous=FULL`).
 
+mod accepted_before;
 mod api_tokens;
 mod batches;
 mod clock_jump;

@@ -4,12 +4,14 @@ use rusqlite::Connection;
 use serde_json::json;
 use std::collections::HashSet;
 use tidings_core::application::ApplicationId;
-use tidings_core::batch::{BatchId, Bitmap, Lease, Position};
+use tidings_core::batch::{BatchId, Bitmap, Lease, Position, Selection, Seq};
 use tidings_core::clock::Timestamp;
 use tidings_core::delivery::{Outcome, OutcomeKind};
 use tidings_core::id::SubscriptionId;
 use tidings_core::store::{Recorded, StoreError};
 
+use crate::accepted_before;
+use crate::batches::read_selection;
 use crate::database::refused;
 use crate::pruning::Guarded;
 
@@ -26,6 +28,7 @@ pub(crate) fn record(
     let suspected = batch
         .guarded
         .record(connection, batch.answers, &batch.gone, now)?;
+    accepted_before::remember(connection, batch.guarded.application, &batch.accepted)?;
     batch.store(connection, lease)?;
     Ok(Recorded { suspected })
 }
@@ -35,8 +38,7 @@ struct Recording {
     id: BatchId,
     guarded: Guarded,
     settled: Bitmap,
-    /// Who of a range is a member; everybody in a list is one.
-    members: Option<Bitmap>,
+    selection: Selection,
     /// Who of those with an outcome waits for another attempt.
     retrying: HashSet<Position>,
     was_retrying: usize,
@@ -45,6 +47,8 @@ struct Recording {
     answers: u64,
     /// The subscriptions that are gone newly.
     gone: Vec<SubscriptionId>,
+    /// Those that accepted newly.
+    accepted: Vec<Seq>,
 }
 
 /// How many bits were set newly, by what for.
@@ -79,8 +83,7 @@ impl Recording {
         outcomes: &[Outcome],
     ) -> Result<Self, StoreError> {
         let sql = "-- record
-            SELECT application_id, span, settled, retrying,
-                   CASE WHEN first_seq IS NULL THEN NULL ELSE members END, push_service
+            SELECT application_id, span, settled, retrying, push_service, first_seq, members
             FROM batches
             WHERE id = ?1 AND lease_token = ?2";
         let mut statement = connection.prepare_cached(sql).map_err(refused)?;
@@ -92,7 +95,7 @@ impl Recording {
         let span: u16 = row.get(1).map_err(refused)?;
         let settled = row.get(2).map_err(refused)?;
         let retrying: u32 = row.get(3).map_err(refused)?;
-        let members: Option<Vec<u8>> = row.get(4).map_err(refused)?;
+        let selection = read_selection(row, 5, span)?;
         let retrying = if retrying == 0 {
             HashSet::new()
         } else {
@@ -102,19 +105,17 @@ impl Recording {
             id: lease.batch,
             guarded: Guarded {
                 application: ApplicationId::from_i64(application),
-                push_service: row.get(5).map_err(refused)?,
+                push_service: row.get(4).map_err(refused)?,
             },
             settled: Bitmap::from_octets(settled, span)
                 .ok_or(StoreError::Unreadable("batches.settled"))?,
-            members: members
-                .map(|octets| Bitmap::from_octets(octets, span))
-                .map(|bits| bits.ok_or(StoreError::Unreadable("batches.members")))
-                .transpose()?,
+            selection,
             was_retrying: retrying.len(),
             retrying,
             newly: NewlySettled::default(),
             answers: 0,
             gone: Vec::new(),
+            accepted: Vec::new(),
         })
     }
 
@@ -125,15 +126,11 @@ impl Recording {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let position = outcome.position;
-        let is_member = match &self.members {
-            Some(members) => members.get(position.0),
-            None => position.0 < self.settled.len(),
-        };
-        if !is_member {
+        let Some(seq) = self.selection.seq_at(position) else {
             return Err(StoreError::Refused(
                 "an outcome for a position without a member".into(),
             ));
-        }
+        };
         if let OutcomeKind::Retrying { next_attempt_at } = outcome.kind {
             if !self.settled.get(position.0) {
                 self.retrying.insert(position);
@@ -154,6 +151,12 @@ impl Recording {
             }
             OutcomeKind::Refused | OutcomeKind::Expired => {
                 keep_row(connection, self.id, outcome, None, now)?;
+            }
+            OutcomeKind::Accepted => {
+                self.accepted.push(seq);
+                if was_retrying {
+                    drop_row(connection, self.id, position)?;
+                }
             }
             _ if was_retrying => drop_row(connection, self.id, position)?,
             _ => {}

@@ -42,6 +42,15 @@ impl Bitmap {
         }
     }
 
+    /// Clears a bit and says whether it was set.
+    pub fn clear(&mut self, bit: u16) -> bool {
+        let was_set = self.get(bit);
+        if was_set && let Some(octet) = self.octets.get_mut(usize::from(bit / 8)) {
+            *octet &= !(1 << (bit % 8));
+        }
+        was_set
+    }
+
     /// Whether a bit is set.
     pub fn get(&self, bit: u16) -> bool {
         bit < self.length

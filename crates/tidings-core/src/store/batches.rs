@@ -64,6 +64,8 @@ pub struct SendTarget {
     pub encoding: ContentEncoding,
     /// Which key to sign with.
     pub vapid_key: VapidKeyId,
+    /// Whether a push service has accepted a message for it that was signed with this key.
+    pub has_accepted: bool,
 }
 
 /// What recording led to.
@@ -146,7 +148,8 @@ pub trait BatchStore: Send + Sync {
     ) -> Result<Vec<LoadedMember>, StoreError>;
 
     /// Records outcomes: final ones once and for all (recording one again changes nothing),
-    /// others as the delivery's next attempt. Subscriptions that are gone become tombstones, or in a
+    /// others as the delivery's next attempt. Who accepts is known to have done so from then on, until
+    /// it is registered with another VAPID key. Subscriptions that are gone become tombstones, or in a
     /// wave suspect ([`crate::pruning`]). All or nothing; [`StoreError::LeaseLost`] without the right
     /// token.
     async fn record(

@@ -305,6 +305,7 @@ pub(super) fn visitor<'a>(batch: &'a Batch, target: &'a SendTarget) -> Visitor<'
         key: target.vapid_key,
         origin: target.subscription.push_resource.origin(),
         endpoint: random.map_or(0, |octets| u64::from_le_bytes(*octets)),
+        has_accepted: target.has_accepted,
     }
 }
 

@@ -52,6 +52,12 @@ pub struct MannersPolicy {
     pub refused_first: Duration,
     /// The longest time between two probes of a key.
     pub refused_longest: Duration,
+    /// Refusals of subscriptions that never accepted anything do not count for so long after somebody
+    /// accepted …
+    pub newcomers_silence: Duration,
+    /// … and if they let a key rest for them, this is the longest time between two of their probes:
+    /// nobody knows which of them is any good.
+    pub newcomers_longest: Duration,
     /// A probe that nobody heard of again is taken for lost after so long.
     pub probe_patience: Duration,
     /// An origin that was not sent to for so long says nothing about its push service any more.
@@ -106,6 +112,8 @@ impl Default for MannersPolicy {
             refused_answers: 200,
             refused_first: Duration::from_secs(1),
             refused_longest: Duration::from_mins(5),
+            newcomers_silence: Duration::from_secs(10),
+            newcomers_longest: Duration::from_secs(10),
             probe_patience: Duration::from_mins(1),
             origin_memory: Duration::from_mins(10),
             known_origins: 256,

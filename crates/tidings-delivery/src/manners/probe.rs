@@ -36,6 +36,15 @@ impl Probing {
         }
     }
 
+    /// How long until one may be sent by those who come second: only when those who come first let
+    /// it pass.
+    pub(super) fn wait_of_second(&self, now: Instant, policy: &MannersPolicy) -> Duration {
+        match self.under_way {
+            None => (self.next_at + self.distance).saturating_duration_since(now),
+            Some(_) => self.wait(now, policy),
+        }
+    }
+
     /// One is sent.
     pub(super) fn begin(&mut self, now: Instant) {
         self.under_way = Some(now);

@@ -1,8 +1,10 @@
 //! Lets a VAPID key rest where a push service refuses everything that is signed with it.
 //!
-//! Refusals belong to deliveries: a stranger can register a subscription that was made with another
-//! key. It takes many different subscriptions, nearly all of the last answers, and not one
-//! acceptance between, before the key itself is at fault.
+//! Refusals belong to deliveries: a stranger can register subscriptions that were made with another
+//! key, as many as they like and one after the other. So the key itself is at fault only for those who
+//! have accepted something before, if many of them refuse, nearly all of the last answers are
+//! refusals, and not one was an acceptance. Those who never accepted anything are asked on their own:
+//! what they refuse lets the key rest for them alone, and the first acceptance of anybody ends it.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -31,9 +33,135 @@ pub(super) enum Change {
     Resumed,
 }
 
-/// The last answers of one VAPID key at one push service.
+/// Whose rest a delivery probes; how it ends must be said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Probes {
+    proven: bool,
+    newcomers: bool,
+}
+
+/// Whom an answer is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Teller {
+    pub(super) endpoint: u64,
+    /// Whether it accepted something before.
+    pub(super) has_accepted: bool,
+    pub(super) probes: Probes,
+}
+
+/// One VAPID key at one push service.
 #[derive(Debug, Default)]
 pub(super) struct RefusalPause {
+    /// Those who have accepted something before. While the key rests for them, it does for all.
+    proven: Refusals,
+    /// The others.
+    newcomers: Refusals,
+    accepted_at: Option<Instant>,
+}
+
+impl RefusalPause {
+    /// How long until something may be sent; zero if it may at once.
+    pub(super) fn wait(
+        &self,
+        has_accepted: bool,
+        now: Instant,
+        policy: &MannersPolicy,
+    ) -> Duration {
+        let wait = |probing: &Option<Probing>, wait: fn(&Probing, _, &_) -> Duration| {
+            let wait = probing.as_ref().map(|probing| wait(probing, now, policy));
+            wait.unwrap_or_default()
+        };
+        if has_accepted {
+            return wait(&self.proven.paused, Probing::wait);
+        }
+        // A probe of theirs tells less.
+        let proven = wait(&self.proven.paused, Probing::wait_of_second);
+        proven.max(wait(&self.newcomers.paused, Probing::wait))
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.proven.paused.is_some() || self.newcomers.paused.is_some()
+    }
+
+    /// Something is sent, now that there is no wait.
+    pub(super) fn begin(&mut self, has_accepted: bool, now: Instant) -> Probes {
+        Probes {
+            proven: self.proven.begin(now),
+            newcomers: !has_accepted && self.newcomers.begin(now),
+        }
+    }
+
+    /// It was not sent, or not answered.
+    pub(super) fn not_sent(&mut self, probes: Probes) {
+        for (refusals, probes) in [
+            (&mut self.proven, probes.proven),
+            (&mut self.newcomers, probes.newcomers),
+        ] {
+            if let (true, Some(probing)) = (probes, &mut refusals.paused) {
+                probing.not_sent();
+            }
+        }
+    }
+
+    /// The push service answered. `jitter` are uniform random bits.
+    pub(super) fn answered(
+        &mut self,
+        verdict: Verdict,
+        teller: &Teller,
+        now: Instant,
+        jitter: u64,
+        policy: &MannersPolicy,
+    ) -> Change {
+        if verdict == Verdict::Accepted {
+            self.accepted_at = Some(now);
+            let was_paused = self.is_paused();
+            self.proven.accepted(policy);
+            self.newcomers.accepted(policy);
+            return if was_paused {
+                Change::Resumed
+            } else {
+                Change::None
+            };
+        }
+        let Teller { probes, .. } = *teller;
+        let refused = verdict == Verdict::Refused;
+        if probes.proven {
+            let tells = refused && teller.has_accepted;
+            self.proven
+                .probed(tells, now, jitter, policy.refused_longest);
+        }
+        if probes.newcomers {
+            let longest = policy.newcomers_longest;
+            self.newcomers.probed(refused, now, jitter, longest);
+        }
+        if probes != Probes::default() {
+            return Change::None;
+        }
+        let was_paused = self.is_paused();
+        let paused = if teller.has_accepted {
+            self.proven.heard(refused, teller, now, jitter, policy)
+        } else if self.is_silent(now, policy) {
+            self.newcomers.heard(refused, teller, now, jitter, policy)
+        } else {
+            false
+        };
+        if paused && !was_paused {
+            Change::Paused
+        } else {
+            Change::None
+        }
+    }
+
+    /// Whether nobody has accepted for a while.
+    fn is_silent(&self, now: Instant, policy: &MannersPolicy) -> bool {
+        let silence = |at| now.saturating_duration_since(at) >= policy.newcomers_silence;
+        self.accepted_at.is_none_or(silence)
+    }
+}
+
+/// The last answers of some subscriptions.
+#[derive(Debug, Default)]
+struct Refusals {
     /// Whether each was a refusal.
     answers: VecDeque<bool>,
     refused: usize,
@@ -42,209 +170,65 @@ pub(super) struct RefusalPause {
     paused: Option<Probing>,
 }
 
-impl RefusalPause {
-    /// How long until something may be sent; zero if it may at once.
-    pub(super) fn wait(&self, now: Instant, policy: &MannersPolicy) -> Duration {
-        self.paused
-            .as_ref()
-            .map_or(Duration::ZERO, |probing| probing.wait(now, policy))
-    }
-
-    pub(super) fn is_paused(&self) -> bool {
-        self.paused.is_some()
-    }
-
-    /// Something is sent, now that there is no wait. Whether it is a probe: how that ends must be
-    /// said.
-    pub(super) fn begin(&mut self, now: Instant) -> bool {
+impl Refusals {
+    fn begin(&mut self, now: Instant) -> bool {
         if let Some(probing) = &mut self.paused {
             probing.begin(now);
         }
         self.paused.is_some()
     }
 
-    /// A probe was not sent, or not answered.
-    pub(super) fn probe_not_sent(&mut self) {
-        if let Some(probing) = &mut self.paused {
-            probing.not_sent();
+    fn accepted(&mut self, policy: &MannersPolicy) {
+        if self.paused.is_some() {
+            *self = Self::default();
+        }
+        self.endpoints.clear();
+        self.remember(false, policy);
+    }
+
+    /// A probe was answered, and not accepted.
+    fn probed(&mut self, refused: bool, now: Instant, jitter: u64, longest: Duration) {
+        match &mut self.paused {
+            Some(probing) if refused => probing.failed(now, longest, jitter),
+            Some(probing) => probing.told_nothing(now, jitter),
+            None => {}
         }
     }
 
-    /// The push service answered. `jitter` are uniform random bits.
-    pub(super) fn answered(
+    /// Something that was no probe was answered, and not accepted. Whether the key rests from now on.
+    fn heard(
         &mut self,
-        verdict: Verdict,
-        endpoint: u64,
-        was_probe: bool,
+        refused: bool,
+        teller: &Teller,
         now: Instant,
         jitter: u64,
         policy: &MannersPolicy,
-    ) -> Change {
-        if let Some(probing) = &mut self.paused {
-            return match verdict {
-                Verdict::Accepted => {
-                    *self = Self::default();
-                    Change::Resumed
-                }
-                // What was under way when it paused is refused as well, and says nothing new.
-                _ if !was_probe => Change::None,
-                Verdict::Refused => {
-                    probing.failed(now, policy.refused_longest, jitter);
-                    Change::None
-                }
-                Verdict::Neither => {
-                    probing.told_nothing(now, jitter);
-                    Change::None
-                }
-            };
+    ) -> bool {
+        if self.paused.is_some() {
+            // What was under way when it paused is refused as well, and says nothing new.
+            return false;
         }
-        self.remember(verdict, endpoint, policy);
+        self.remember(refused, policy);
+        if refused && self.endpoints.len() < policy.refused_subscriptions {
+            self.endpoints.insert(teller.endpoint);
+        }
         let most = self.refused * 100 >= self.answers.len() * policy.refused_percent;
-        if verdict == Verdict::Refused
-            && most
-            && self.endpoints.len() >= policy.refused_subscriptions
-        {
+        let pauses = refused && most && self.endpoints.len() >= policy.refused_subscriptions;
+        if pauses {
             self.paused = Some(Probing::new(now, policy.refused_first, jitter));
-            return Change::Paused;
         }
-        Change::None
+        pauses
     }
 
-    fn remember(&mut self, verdict: Verdict, endpoint: u64, policy: &MannersPolicy) {
-        let refused = verdict == Verdict::Refused;
+    fn remember(&mut self, refused: bool, policy: &MannersPolicy) {
         self.answers.push_back(refused);
         self.refused += usize::from(refused);
         if self.answers.len() > policy.refused_answers {
             let oldest = self.answers.pop_front();
             self.refused -= usize::from(oldest.unwrap_or(false));
         }
-        match verdict {
-            Verdict::Accepted => self.endpoints.clear(),
-            Verdict::Refused if self.endpoints.len() < policy.refused_subscriptions => {
-                self.endpoints.insert(endpoint);
-            }
-            _ => {}
-        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const A: Verdict = Verdict::Accepted;
-    const R: Verdict = Verdict::Refused;
-    const N: Verdict = Verdict::Neither;
-
-    struct Case {
-        name: &'static str,
-        /// How often, what, and whether each from an endpoint of its own.
-        answers: &'static [(u64, Verdict, bool)],
-        pauses: bool,
-    }
-
-    const CASES: &[Case] = &[
-        Case {
-            name: "nineteen subscriptions",
-            answers: &[(19, R, true)],
-            pauses: false,
-        },
-        Case {
-            name: "twenty subscriptions",
-            answers: &[(20, R, true)],
-            pauses: true,
-        },
-        Case {
-            name: "one subscription a thousand times",
-            answers: &[(1000, R, false)],
-            pauses: false,
-        },
-        Case {
-            name: "an acceptance between",
-            answers: &[(19, R, true), (1, A, true), (19, R, true)],
-            pauses: false,
-        },
-        Case {
-            name: "other answers between, a tenth",
-            answers: &[(2, N, true), (20, R, true)],
-            pauses: true,
-        },
-        Case {
-            name: "other answers between, more than a tenth",
-            answers: &[(3, N, true), (20, R, true)],
-            pauses: false,
-        },
-        Case {
-            name: "a good past and a stranger",
-            answers: &[(200, A, true), (179, R, true)],
-            pauses: false,
-        },
-        Case {
-            name: "a good past and a key that is refused from now on",
-            answers: &[(200, A, true), (180, R, true)],
-            pauses: true,
-        },
-    ];
-
-    fn tell(
-        pause: &mut RefusalPause,
-        verdict: Verdict,
-        endpoint: u64,
-        probe: bool,
-        now: Instant,
-    ) -> Change {
-        pause.answered(verdict, endpoint, probe, now, 0, &MannersPolicy::default())
-    }
-
-    #[test]
-    fn it_takes_many_subscriptions_and_nearly_all_answers() {
-        let now = Instant::now();
-        for case in CASES {
-            let mut pause = RefusalPause::default();
-            let mut changes = Vec::new();
-            let mut endpoint = 0;
-            for (times, verdict, own) in case.answers {
-                for _ in 0..*times {
-                    endpoint += u64::from(*own);
-                    changes.push(tell(&mut pause, *verdict, endpoint, false, now));
-                }
-            }
-            let paused = changes.iter().filter(|it| **it == Change::Paused).count();
-            assert_eq!(paused == 1, case.pauses, "{}", case.name);
-            let waits = pause.wait(now, &MannersPolicy::default());
-            assert_eq!(!waits.is_zero(), case.pauses, "{}", case.name);
-        }
-    }
-
-    #[test]
-    fn single_probes_until_one_is_accepted() {
-        let policy = MannersPolicy::default();
-        let mut now = Instant::now();
-        let mut pause = RefusalPause::default();
-        for endpoint in 0..20 {
-            tell(&mut pause, R, endpoint, false, now);
-        }
-        let mut longest = Duration::ZERO;
-        for _ in 0..15 {
-            let wait = pause.wait(now, &policy);
-            longest = longest.max(wait);
-            now += wait;
-            assert!(pause.begin(now));
-            assert!(!pause.wait(now, &policy).is_zero(), "one at a time");
-            assert_eq!(tell(&mut pause, R, 99, false, now), Change::None);
-            assert!(
-                !pause.wait(now, &policy).is_zero(),
-                "a late one is no probe"
-            );
-            assert_eq!(tell(&mut pause, R, 99, true, now), Change::None);
-        }
-        assert_eq!(longest, policy.refused_longest / 2, "without jitter");
-        now += pause.wait(now, &policy);
-        assert!(pause.begin(now));
-        assert_eq!(tell(&mut pause, N, 99, true, now), Change::None);
-        assert_eq!(pause.wait(now, &policy), longest, "it told nothing");
-        assert_eq!(tell(&mut pause, A, 5, false, now), Change::Resumed);
-        assert!(pause.wait(now, &policy).is_zero());
-        assert!(!pause.begin(now));
-    }
-}
+mod tests;

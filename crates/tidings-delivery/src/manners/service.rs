@@ -13,7 +13,7 @@ use crate::manners::concurrency::Concurrency;
 use crate::manners::distress::Distress;
 use crate::manners::origins::{Origin, OriginId, Origins};
 use crate::manners::policy::MannersPolicy;
-use crate::manners::refusal_pause::{Change, RefusalPause, Verdict};
+use crate::manners::refusal_pause::{Change, Probes, RefusalPause, Teller, Verdict};
 use crate::manners::{Busy, VisitEnd, Visitor};
 
 /// Whose room a delivery takes.
@@ -32,8 +32,9 @@ pub(super) struct Stay {
     origin: OriginId,
     key: VapidKeyId,
     endpoint: u64,
+    has_accepted: bool,
     probes_origin: bool,
-    probes_key: bool,
+    probes_key: Probes,
 }
 
 /// Whether a delivery may begin.
@@ -133,7 +134,7 @@ impl Service {
         let Some(slot) = self.slot(visitor.lane) else {
             // Nobody is remembered newly, which may cost others their place, while nobody can begin.
             let origin = self.origins.named(visitor.origin);
-            let wait = origin.map_or(Duration::ZERO, |it| self.wait(it, visitor.key, now, policy));
+            let wait = origin.map_or(Duration::ZERO, |it| self.wait(it, visitor, now, policy));
             return if wait.is_zero() {
                 Admittance::Full(Busy::Everybody)
             } else {
@@ -152,7 +153,7 @@ impl Service {
         let Some(origin) = self.origins.get(id) else {
             return Admittance::Full(Busy::Everybody);
         };
-        let wait = self.wait(origin, visitor.key, now, policy);
+        let wait = self.wait(origin, visitor, now, policy);
         if !wait.is_zero() {
             return Admittance::Later(wait);
         }
@@ -265,7 +266,7 @@ impl Service {
     fn wait(
         &self,
         origin: &Origin,
-        key: VapidKeyId,
+        visitor: &Visitor<'_>,
         now: Instant,
         policy: &MannersPolicy,
     ) -> Duration {
@@ -274,8 +275,10 @@ impl Service {
         } else {
             &self.pauses
         };
-        let pause = pauses.get(&key);
-        let rest = pause.map_or(Duration::ZERO, |pause| pause.wait(now, policy));
+        let pause = pauses.get(&visitor.key);
+        let rest = pause.map_or(Duration::ZERO, |pause| {
+            pause.wait(visitor.has_accepted, now, policy)
+        });
         origin.breaker.wait(now, policy).max(rest)
     }
 
@@ -333,8 +336,11 @@ impl Service {
             origin: id,
             key: visitor.key,
             endpoint: visitor.endpoint,
+            has_accepted: visitor.has_accepted,
             probes_origin,
-            probes_key: pause.is_some_and(|pause| pause.begin(now)),
+            probes_key: pause.map_or(Probes::default(), |pause| {
+                pause.begin(visitor.has_accepted, now)
+            }),
         })
     }
 
@@ -385,10 +391,8 @@ impl Service {
                 .breaker
                 .failed(failure, stay.probes_origin, now, jitter, policy);
         }
-        if stay.probes_key
-            && let Some(pause) = self.pause(stay)
-        {
-            pause.probe_not_sent();
+        if let Some(pause) = self.pause(stay) {
+            pause.not_sent(stay.probes_key);
         }
         News {
             unreachable: self.news(now, policy),
@@ -402,10 +406,8 @@ impl Service {
         {
             origin.breaker.probe_not_sent();
         }
-        if stay.probes_key
-            && let Some(pause) = self.pause(stay)
-        {
-            pause.probe_not_sent();
+        if let Some(pause) = self.pause(stay) {
+            pause.not_sent(stay.probes_key);
         }
     }
 
@@ -429,7 +431,12 @@ impl Service {
             &mut self.pauses
         };
         let pause = pauses.entry(stay.key).or_default();
-        let change = pause.answered(verdict, stay.endpoint, stay.probes_key, now, jitter, policy);
+        let teller = Teller {
+            endpoint: stay.endpoint,
+            has_accepted: stay.has_accepted,
+            probes: stay.probes_key,
+        };
+        let change = pause.answered(verdict, &teller, now, jitter, policy);
         // What strangers' push services refuse is no operator's business.
         (change != Change::None && !self.shared).then_some((change, stay.key))
     }

@@ -100,6 +100,7 @@ struct Who {
     key: VapidKeyId,
     origin: String,
     endpoint: u64,
+    has_accepted: bool,
 }
 
 impl Who {
@@ -110,6 +111,7 @@ impl Who {
             key: self.key,
             origin: &self.origin,
             endpoint: self.endpoint,
+            has_accepted: self.has_accepted,
         }
     }
 
@@ -135,6 +137,7 @@ fn fcm() -> Who {
         key: key(1),
         origin: "https://fcm.googleapis.com".to_owned(),
         endpoint: 1,
+        has_accepted: true,
     }
 }
 
@@ -362,6 +365,24 @@ fn a_key_that_everybody_refuses_rests_and_comes_back_by_itself() {
 }
 
 #[test]
+fn newcomers_that_refuse_are_told_and_hold_up_nobody_else() {
+    let world = World::new();
+    let newcomer = |endpoint| Who {
+        has_accepted: false,
+        ..fcm().endpoint(endpoint)
+    };
+    for endpoint in 0..20 {
+        world.send(&newcomer(endpoint), &answered(&Answer::KeyRefused));
+    }
+    assert_eq!(world.alerts(), [AlertKind::KeyPaused]);
+    assert!(world.waits(&newcomer(20)) <= Duration::from_secs(1));
+    assert_eq!(world.fill(&fcm()).len(), 64);
+    world.send(&fcm(), &answered(&ACCEPTED));
+    assert_eq!(world.alerts(), []);
+    world.send(&newcomer(20), &answered(&ACCEPTED));
+}
+
+#[test]
 fn what_is_counted_is_what_happened() {
     let world = World::new();
     let fcm_service = PushService::Fcm;
@@ -375,6 +396,7 @@ fn what_is_counted_is_what_happened() {
     let counts = AnswerClass::ALL.map(|class| world.metrics.answers(fcm_service, class));
     assert_eq!(counts, [1, 0, 1, 0, 0, 0, 0, 0, 1, 0]);
 }
+
 #[test]
 fn an_alert_about_a_key_ends_when_nothing_is_signed_with_it_any_more() {
     let mut world = World::new();

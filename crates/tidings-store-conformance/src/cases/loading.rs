@@ -77,6 +77,72 @@ pub(crate) async fn a_target_names_its_own_vapid_key<H: Harness>(world: World<H>
     assert_eq!(keys, [key, world.key]);
 }
 
+pub(crate) async fn who_accepted_before_is_known_by_it<H: Harness>(world: World<H>) {
+    let sending = world.sending_as(5, range_of).await;
+    assert_eq!(known(&world.load(&sending.batch).await), [false; 5]);
+    let kinds = [
+        OutcomeKind::Accepted,
+        OutcomeKind::Refused,
+        OutcomeKind::Accepted,
+        OutcomeKind::Expired,
+        OutcomeKind::Cancelled,
+    ];
+    let outcomes = (0..).zip(kinds).map(|(it, kind)| sending.outcome(it, kind));
+    world.record(&sending, outcomes.collect()).await;
+    let all = seqs(&sending.subscribers);
+    for select in [range_of, list_of] {
+        let again = world.another_to(select(&all)).await;
+        let loaded = world.load(&again.batch).await;
+        assert_eq!(known(&loaded), [true, false, true, false, false]);
+    }
+    // From a list, too; of whom it was known already, it still is.
+    let list = world.another_to(list_of(&all[..2])).await;
+    let kind = OutcomeKind::Accepted;
+    let outcomes = [0, 1].map(|it| outcome(&list.batch, &sending.subscribers[it], kind, 1));
+    world
+        .store()
+        .record(&list.lease, outcomes.to_vec(), world.now())
+        .await
+        .unwrap();
+    let again = world.another_to(range_of(&all)).await;
+    let loaded = world.load(&again.batch).await;
+    assert_eq!(known(&loaded), [true, true, true, false, false]);
+}
+
+pub(crate) async fn another_vapid_key_has_to_be_accepted_anew<H: Harness>(world: World<H>) {
+    let live = world.entities.new_vapid_key(VapidKeyState::Live);
+    let live = world.store().add_vapid_key(live).await.unwrap().id;
+    let new = world.entities.new_subscription(world.key);
+    let first = world.register(new.clone()).await;
+    let others = world.subscribe_many(2).await;
+    let all = [first.seq, others[0].seq, others[1].seq];
+    let sending = world.another_to(range_of(&all)).await;
+    let accepted = |subscriber| outcome(&sending.batch, subscriber, OutcomeKind::Accepted, 1);
+    let outcomes = vec![accepted(&first), accepted(&others[0])];
+    world
+        .store()
+        .record(&sending.lease, outcomes, world.now())
+        .await
+        .unwrap();
+    for (key, known_then) in [(world.key, true), (live, false), (live, false)] {
+        world
+            .register(NewSubscription {
+                vapid_key: Some(key),
+                ..new.clone()
+            })
+            .await;
+        let again = world.another_to(range_of(&all)).await;
+        let loaded = world.load(&again.batch).await;
+        assert_eq!(known(&loaded), [known_then, true, false]);
+    }
+}
+
+/// Of which of them something was accepted before.
+fn known(loaded: &[LoadedMember]) -> Vec<bool> {
+    let targets = loaded.iter().flat_map(|member| &member.target);
+    targets.map(|target| target.has_accepted).collect()
+}
+
 pub(crate) async fn only_what_was_asked_for_is_loaded<H: Harness>(world: World<H>) {
     for select in [range_of, list_of] {
         let sending = world.sending_as(4, select).await;

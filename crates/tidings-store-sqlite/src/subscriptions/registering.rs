@@ -7,6 +7,7 @@ use tidings_core::subscription::{PushServiceGroup, SubscriptionRecord, Subscript
 use tidings_webpush::ContentEncoding;
 
 use crate::Seals;
+use crate::accepted_before;
 use crate::database::refused;
 use crate::subscriptions::user_cap::{Known, becomes_active_for, is_full};
 use crate::subscriptions::{Columns, apply, find, row};
@@ -52,6 +53,11 @@ pub(super) fn register(
     see_again(connection, known.id, new)?;
     apply(connection, new.application, known.id, &change)?;
     let updated = find(connection, seals, new.application, known.id)?;
+    let has_other_key =
+        |updated: &SubscriptionRecord| updated.details.vapid_key != known.details.vapid_key;
+    if updated.as_ref().is_some_and(has_other_key) {
+        accepted_before::forget(connection, new.application, known.seq)?;
+    }
     updated
         .map(Registration::Updated)
         .ok_or(StoreError::Unreadable("subscriptions"))
