@@ -124,6 +124,10 @@ mod tests {
             let held: std::collections::BTreeSet<u16> = (0..4096).filter(|b| again.get(*b)).collect();
             prop_assert_eq!(&held, &bits);
             prop_assert_eq!(again.count() as usize, bits.len());
+            for bit in &bits {
+                prop_assert!(bitmap.clear(*bit) && !bitmap.clear(*bit));
+            }
+            prop_assert_eq!(bitmap, Bitmap::new(4096));
         }
     }
 }
