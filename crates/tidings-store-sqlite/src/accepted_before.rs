@@ -90,7 +90,7 @@ fn read(
     row: i64,
 ) -> Result<Bitmap, StoreError> {
     // Index: the primary key.
-    let sql = "-- load_members, record, register
+    let sql = "-- load_members, record, register, import
         SELECT accepted
         FROM accepted_before
         WHERE application_id = ?1 AND first_seq = ?2";
@@ -113,7 +113,7 @@ fn write(
     row: i64,
     bits: &Bitmap,
 ) -> Result<(), StoreError> {
-    let sql = "-- record, register
+    let sql = "-- record, register, import
         INSERT INTO accepted_before (application_id, first_seq, accepted)
         VALUES (?1, ?2, ?3)
         ON CONFLICT (application_id, first_seq) DO UPDATE SET accepted = excluded.accepted";

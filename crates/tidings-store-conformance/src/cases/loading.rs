@@ -5,7 +5,7 @@ use tidings_core::application::ApplicationId;
 use tidings_core::batch::{Lane, Position, Selection};
 use tidings_core::delivery::OutcomeKind;
 use tidings_core::message::Audience;
-use tidings_core::store::{Claim, LoadedMember, NewSubscription, SubscriptionChange};
+use tidings_core::store::{Claim, Imported, LoadedMember, NewSubscription, SubscriptionChange};
 use tidings_core::subscription::UserId;
 use tidings_core::vapid_key::VapidKeyState;
 
@@ -124,13 +124,27 @@ pub(crate) async fn another_vapid_key_has_to_be_accepted_anew<H: Harness>(world:
         .record(&sending.lease, outcomes, world.now())
         .await
         .unwrap();
+    let of_key = |key| NewSubscription {
+        vapid_key: Some(key),
+        ..new.clone()
+    };
     for (key, known_then) in [(world.key, true), (live, false), (live, false)] {
-        world
-            .register(NewSubscription {
-                vapid_key: Some(key),
-                ..new.clone()
-            })
-            .await;
+        world.register(of_key(key)).await;
+        let again = world.another_to(range_of(&all)).await;
+        let loaded = world.load(&again.batch).await;
+        assert_eq!(known(&loaded), [known_then, true, false]);
+    }
+    let again = world.another_to(range_of(&all)).await;
+    let outcomes = vec![outcome(&again.batch, &first, OutcomeKind::Accepted, 1)];
+    world
+        .store()
+        .record(&again.lease, outcomes, world.now())
+        .await
+        .unwrap();
+    for (key, known_then) in [(live, true), (world.key, false)] {
+        let lines = vec![of_key(key)];
+        let imported = world.store().import(lines).await.unwrap();
+        assert_eq!(imported, [Imported::Updated]);
         let again = world.another_to(range_of(&all)).await;
         let loaded = world.load(&again.batch).await;
         assert_eq!(known(&loaded), [known_then, true, false]);

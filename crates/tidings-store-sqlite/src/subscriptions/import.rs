@@ -3,11 +3,14 @@
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use rusqlite::{Connection, Row};
+use tidings_core::application::ApplicationId;
+use tidings_core::batch::Seq;
 use tidings_core::id::SubscriptionId;
 use tidings_core::store::{ImportStore, Imported, NewSubscription, StoreError};
 use tidings_core::subscription::{SubscriptionState, UserId};
 use tidings_webpush::ContentEncoding;
 
+use crate::accepted_before;
 use crate::database::refused;
 use crate::subscriptions::registering::insert;
 use crate::subscriptions::user_cap::{Known, becomes_active_for, is_full};
@@ -37,10 +40,13 @@ impl ImportStore for SqliteStore {
             }
             // All at once, in their order: short ones share a transaction.
             pieces.push(self.write(Queue::Bulk, move |connection, seals| {
-                piece
+                let mut seqs = Seqs::default();
+                let imported = piece
                     .iter()
-                    .map(|sealed| import(connection, seals, sealed))
-                    .collect::<Result<Vec<_>, _>>()
+                    .map(|sealed| import(connection, seals, &mut seqs, sealed))
+                    .collect::<Result<Vec<_>, _>>()?;
+                seqs.keep(connection)?;
+                Ok(imported)
             }));
         }
         Ok(try_join_all(pieces).await?.concat())
@@ -61,8 +67,63 @@ fn seal_all(seals: &Seals, new: Vec<NewSubscription>) -> Result<Vec<Sealed>, Sto
     new.into_iter().map(seal).collect()
 }
 
+/// The seqs of what one piece registers: counted up here, kept at the piece's end. A statement for
+/// each, which may have to be undone, costs a tenth of an import.
+#[derive(Default)]
+struct Seqs {
+    last: Option<(ApplicationId, Seq)>,
+}
+
+impl Seqs {
+    fn next(
+        &mut self,
+        connection: &Connection,
+        application: ApplicationId,
+    ) -> Result<Seq, StoreError> {
+        let last = match self.last {
+            Some((of, last)) if of == application => last,
+            _ => {
+                self.keep(connection)?;
+                last_seq(connection, application)?
+            }
+        };
+        let next = last.plus(1);
+        self.last = Some((application, next));
+        Ok(next)
+    }
+
+    fn keep(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        let Some((application, last)) = self.last.take() else {
+            return Ok(());
+        };
+        let sql = "-- import
+            UPDATE applications
+            SET last_seq = ?2
+            WHERE id = ?1";
+        connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute((application.as_i64(), last.as_i64())))
+            .map(drop)
+            .map_err(refused)
+    }
+}
+
+fn last_seq(connection: &Connection, application: ApplicationId) -> Result<Seq, StoreError> {
+    let sql = "-- import
+        SELECT last_seq
+        FROM applications
+        WHERE id = ?1";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_row([application.as_i64()], |row| row.get(0)))
+        .map(Seq::from_i64)
+        .map_err(refused)
+}
+
 struct Found {
     id: SubscriptionId,
+    seq: Seq,
+    vapid_key: i64,
     state: SubscriptionState,
     user: Option<UserId>,
     has_keys: bool,
@@ -71,6 +132,7 @@ struct Found {
 fn import(
     connection: &Connection,
     seals: &Seals,
+    seqs: &mut Seqs,
     Sealed { new, capability }: &Sealed,
 ) -> Result<Imported, StoreError> {
     let found = match find(connection, seals, new)? {
@@ -97,11 +159,12 @@ fn import(
         return Ok(Imported::TooManyOfUser);
     }
     if let Some(found) = found {
-        correct(connection, found.id, new)?;
+        correct(connection, &found, new)?;
         apply(connection, new.application, found.id, &new.change)?;
         return Ok(Imported::Updated);
     }
-    insert(connection, new, capability)?;
+    let seq = seqs.next(connection, new.application)?;
+    insert(connection, seq, new, capability)?;
     Ok(Imported::Created)
 }
 
@@ -116,7 +179,7 @@ fn find(
 ) -> Result<Option<Looked>, StoreError> {
     // Index: the unique one on (application_id, endpoint_hash).
     let sql = "-- import
-        SELECT id, state, user, capability
+        SELECT id, state, user, capability, seq, vapid_key_id
         FROM subscriptions
         WHERE application_id = ?1 AND endpoint_hash = ?2";
     let mut statement = connection.prepare_cached(sql).map_err(refused)?;
@@ -142,6 +205,8 @@ fn read(
     let capability = capability.map_err(|_| StoreError::Unreadable("subscriptions.capability"))?;
     Ok(Found {
         id,
+        seq: Seq::from_i64(found.get(4).map_err(refused)?),
+        vapid_key: found.get(5).map_err(refused)?,
         state: state
             .ok()
             .and_then(SubscriptionState::parse)
@@ -154,7 +219,7 @@ fn read(
 /// What a file says of a known subscription. That it was seen is not among it: the file may be old.
 fn correct(
     connection: &Connection,
-    id: SubscriptionId,
+    found: &Found,
     new: &NewSubscription,
 ) -> Result<(), StoreError> {
     let sql = "-- import
@@ -163,16 +228,20 @@ fn correct(
             vapid_key_id = coalesce(
                 (SELECT id FROM vapid_keys WHERE public_id = ?3 AND application_id = ?4),
                 vapid_key_id)
-        WHERE id = ?1";
+        WHERE id = ?1
+        RETURNING vapid_key_id";
     let values = (
-        id.as_bytes(),
+        found.id.as_bytes(),
         new.encoding.map(ContentEncoding::as_str),
         new.vapid_key.map(|key| *key.as_bytes()),
         new.application.as_i64(),
     );
-    connection
+    let vapid_key: i64 = connection
         .prepare_cached(sql)
-        .and_then(|mut statement| statement.execute(values))
-        .map(drop)
-        .map_err(refused)
+        .and_then(|mut statement| statement.query_row(values, |row| row.get(0)))
+        .map_err(refused)?;
+    if vapid_key != found.vapid_key {
+        accepted_before::forget(connection, new.application, found.seq)?;
+    }
+    Ok(())
 }

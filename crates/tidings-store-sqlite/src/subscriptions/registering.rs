@@ -1,6 +1,8 @@
 //! Registering: one that nobody knew, or that is shown again.
 
 use rusqlite::Connection;
+use tidings_core::application::ApplicationId;
+use tidings_core::batch::Seq;
 use tidings_core::id::SubscriptionId;
 use tidings_core::store::{NewSubscription, Registration, StoreError, SubscriptionChange};
 use tidings_core::subscription::{PushServiceGroup, SubscriptionRecord, SubscriptionState};
@@ -44,7 +46,8 @@ pub(super) fn register(
     }
     let Some(known) = known else {
         let capability = row::seal_capability(seals, new.id, &new.subscription)?;
-        insert(connection, new, &capability)?;
+        let seq = next_seq(connection, new.application)?;
+        insert(connection, seq, new, &capability)?;
         let created = find(connection, seals, new.application, new.id)?;
         return created
             .map(Registration::Created)
@@ -63,20 +66,25 @@ pub(super) fn register(
         .ok_or(StoreError::Unreadable("subscriptions"))
 }
 
-pub(super) fn insert(
-    connection: &Connection,
-    new: &NewSubscription,
-    capability: &[u8],
-) -> Result<(), StoreError> {
-    let sql = "-- register, import
+fn next_seq(connection: &Connection, application: ApplicationId) -> Result<Seq, StoreError> {
+    let sql = "-- register
         UPDATE applications
         SET last_seq = last_seq + 1
         WHERE id = ?1
         RETURNING last_seq";
-    let seq: i64 = connection
+    connection
         .prepare_cached(sql)
-        .and_then(|mut statement| statement.query_row([new.application.as_i64()], |row| row.get(0)))
-        .map_err(refused)?;
+        .and_then(|mut statement| statement.query_row([application.as_i64()], |row| row.get(0)))
+        .map(Seq::from_i64)
+        .map_err(refused)
+}
+
+pub(super) fn insert(
+    connection: &Connection,
+    seq: Seq,
+    new: &NewSubscription,
+    capability: &[u8],
+) -> Result<(), StoreError> {
     let sql = "-- register, import
         INSERT INTO subscriptions
             (application_id, seq, id, endpoint_hash, capability, push_service, vapid_key_id,
@@ -87,7 +95,7 @@ pub(super) fn insert(
     let said = Columns::of(&new.change);
     let values = (
         new.application.as_i64(),
-        seq,
+        seq.as_i64(),
         new.id.as_bytes(),
         new.endpoint_hash.as_bytes(),
         capability,
