@@ -1,9 +1,9 @@
 //! How many deliveries may be under way at one push service.
 //!
-//! The number grows as long as it is used up and answers come as fast as before: it doubles with
-//! each round until answers take longer or the push service is in distress, then grows by a fixed
-//! step. It halves when the push service is in distress, and for nothing else: latency alone may be
-//! this machine's, and a sender that is short of CPU would only swing to and fro.
+//! The number grows as long as it is used up, answers come as fast as before and few ask for less: it
+//! doubles with each round until answers take longer or the push service is in distress, then grows
+//! by a fixed step. It halves when the push service is in distress, and for nothing else: latency
+//! alone may be this machine's, and a sender that is short of CPU would only swing to and fro.
 
 use std::time::Duration;
 
@@ -24,7 +24,10 @@ pub(super) struct Concurrency {
 /// As many answers as deliveries may be under way: about one after each was sent once.
 #[derive(Debug, Default)]
 struct Round {
-    answers: u32,
+    answers: usize,
+    /// How many of them asked for less.
+    slowed: usize,
+    /// Those of all others together: it takes no time to refuse.
     latencies: Duration,
     /// Whether all that may be was under way at once.
     used_up: bool,
@@ -54,11 +57,21 @@ impl Concurrency {
         }
     }
 
-    /// The push service answered, whatever it said.
+    /// The push service answered, and did not ask for less.
     pub(super) fn answered(&mut self, latency: Duration, now: Instant, policy: &MannersPolicy) {
-        self.round.answers += 1;
         self.round.latencies = self.round.latencies.saturating_add(latency);
-        if usize::try_from(self.round.answers).is_ok_and(|answers| answers >= self.limit) {
+        self.count(now, policy);
+    }
+
+    /// The push service asked for less.
+    pub(super) fn slowed(&mut self, now: Instant, policy: &MannersPolicy) {
+        self.round.slowed += 1;
+        self.count(now, policy);
+    }
+
+    fn count(&mut self, now: Instant, policy: &MannersPolicy) {
+        self.round.answers += 1;
+        if self.round.answers >= self.limit {
             let round = std::mem::take(&mut self.round);
             self.end_round(&round, now, policy);
         }
@@ -85,7 +98,12 @@ impl Concurrency {
     }
 
     fn end_round(&mut self, round: &Round, now: Instant, policy: &MannersPolicy) {
-        let latency = round.latencies / round.answers.max(1);
+        if policy.is_distress(round.slowed, round.answers) {
+            self.fast = false;
+            return;
+        }
+        let timed = u32::try_from(round.answers.saturating_sub(round.slowed)).unwrap_or(u32::MAX);
+        let latency = round.latencies / timed.max(1);
         let best = self.best.with(latency, now, policy.latency_memory);
         if latency > best * policy.latency_factor + policy.latency_slack {
             self.fast = false;
@@ -209,6 +227,36 @@ mod tests {
         // 126 ms is more than twice 50 ms and 25 more; 125 ms is not.
         let limits = world.rounds(&[50, 50, 126, 300, 126, 125, 125]);
         assert_eq!(limits, [128, 256, 256, 256, 256, 272, 288], "then by steps");
+    }
+
+    #[test]
+    fn a_push_service_that_asks_for_less_gets_no_more() {
+        let mut world = World::new(1520);
+        let mut round = |slowed: usize, latency: u32| {
+            let limit = world.concurrency.limit();
+            world.now += latency * MILLISECOND;
+            world.concurrency.began(limit);
+            for _ in 0..slowed {
+                world.concurrency.slowed(world.now, &world.policy);
+            }
+            let latency = latency * MILLISECOND;
+            for _ in slowed..limit {
+                world
+                    .concurrency
+                    .answered(latency, world.now, &world.policy);
+            }
+            world.concurrency.limit()
+        };
+        assert_eq!(round(12, 50), 128, "a few of many are about themselves");
+        assert_eq!(round(26, 50), 128, "more than a fifth");
+        assert_eq!(round(128, 50), 128);
+        assert_eq!(round(25, 50), 144, "slowly from then on");
+        assert_eq!(
+            round(14, 125),
+            160,
+            "refusing takes no time, and says nothing"
+        );
+        assert_eq!(round(16, 126), 160);
     }
 
     #[test]

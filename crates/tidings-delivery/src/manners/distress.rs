@@ -38,7 +38,7 @@ impl Distress {
         }
         // Of all that could be remembered, not of the few that are: five endpoints out of ten are
         // five endpoints.
-        slowed && self.slowed_count * 100 > policy.distress_endpoints * policy.distress_percent
+        slowed && policy.is_distress(self.slowed_count, policy.distress_endpoints)
     }
 
     /// What was answered before now has been heeded.

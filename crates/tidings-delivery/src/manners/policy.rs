@@ -27,7 +27,8 @@ pub struct MannersPolicy {
     pub distress_endpoints: usize,
     /// … if they answered in so long …
     pub distress_memory: Duration,
-    /// … and more than so many of a hundred said 429 or that the push service is not well.
+    /// … and more than so many of a hundred said 429 or that the push service is not well. So many in
+    /// a round, and there are no more deliveries under way than before.
     pub distress_percent: usize,
     /// The deliveries under way are halved at most once in so long.
     pub halving_pause: Duration,
@@ -131,6 +132,11 @@ impl Default for MannersPolicy {
 }
 
 impl MannersPolicy {
+    /// Whether so many of so many are more than asking to be sent less is usual for.
+    pub(super) fn is_distress(&self, slowed: usize, of: usize) -> bool {
+        slowed.saturating_mul(100) > of.saturating_mul(self.distress_percent)
+    }
+
     /// Deliveries of the direct lane that may be under way where `most` may be in all.
     pub(super) fn direct_share(&self, most: usize) -> usize {
         (most.saturating_mul(self.direct_percent) / 100).max(self.direct_least)

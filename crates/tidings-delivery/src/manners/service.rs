@@ -209,9 +209,9 @@ impl Service {
         }
         match end {
             VisitEnd::Answered { answer, latency } => {
-                let mut news = self.heard(stay, *latency, now, policy);
+                let mut news = self.heard(stay, now, policy);
                 news.key = self.judge(stay, answer, now, jitter, policy);
-                news.halved_to = self.heed(stay, answer, now, policy);
+                news.halved_to = self.heed(stay, answer, *latency, now, policy);
                 news
             }
             VisitEnd::Unreachable => self.failed(stay, Failure::Unreachable, now, jitter, policy),
@@ -345,13 +345,7 @@ impl Service {
     }
 
     /// The origin can be reached.
-    fn heard(
-        &mut self,
-        stay: &Stay,
-        latency: Duration,
-        now: Instant,
-        policy: &MannersPolicy,
-    ) -> News {
+    fn heard(&mut self, stay: &Stay, now: Instant, policy: &MannersPolicy) -> News {
         let mut was_open = false;
         if let Some(origin) = self.origins.get_mut(stay.origin) {
             if !origin.has_answered {
@@ -362,9 +356,6 @@ impl Service {
             origin.unanswered.clear();
             was_open = origin.breaker.answered();
         }
-        // One stranger's server that is slow says nothing about the others.
-        let latency = if self.shared { Duration::ZERO } else { latency };
-        self.concurrency.answered(latency, now, policy);
         let mut news = News::default();
         if was_open {
             if !self.shared {
@@ -446,14 +437,21 @@ impl Service {
         &mut self,
         stay: &Stay,
         answer: &Answer,
+        latency: Duration,
         now: Instant,
         policy: &MannersPolicy,
     ) -> Option<usize> {
         if self.shared {
             // One stranger's server would slow down all the others.
+            self.concurrency.answered(Duration::ZERO, now, policy);
             return None;
         }
         let slowed = matches!(answer, Answer::SlowDown { .. } | Answer::Unwell { .. });
+        if slowed {
+            self.concurrency.slowed(now, policy);
+        } else {
+            self.concurrency.answered(latency, now, policy);
+        }
         let distressed = self.distress.answered(stay.endpoint, slowed, now, policy);
         if distressed && self.concurrency.halve(now, policy) {
             self.distress.forget();

@@ -229,6 +229,30 @@ fn many_endpoints_that_are_told_to_slow_down_slow_the_push_service() {
 }
 
 #[test]
+fn a_push_service_that_slows_down_everybody_gets_little() {
+    let mut world = World::new();
+    let slow = Answer::SlowDown { retry_after: None };
+    let mut endpoints = 0..;
+    let mut each_second = Vec::new();
+    for _ in 0..6 {
+        let mut sent = 0;
+        for _ in 0..20 {
+            let mut begun = Vec::new();
+            while let Entry::Go(visit) = world.enter(&fcm().endpoint(endpoints.next().unwrap())) {
+                begun.push(visit);
+            }
+            sent += begun.len();
+            world.pass(Duration::from_millis(50));
+            for visit in begun {
+                visit.ended(&answered(&slow), world.now);
+            }
+        }
+        each_second.push(sent);
+    }
+    assert_eq!(each_second, [672, 336, 168, 160, 160, 160]);
+}
+
+#[test]
 fn an_origin_in_outage_gets_single_probes() {
     let mut world = World::new();
     world.send(&fcm(), &answered(&ACCEPTED));
