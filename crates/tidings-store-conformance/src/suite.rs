@@ -289,6 +289,8 @@ macro_rules! with_every_case {
                 retries_within_the_longest_delay_wait_on
                 one_late_retry_among_others_is_due
                 what_was_to_be_sent_at_once_is_sent
+                what_was_never_tried_is_due_however_small_the_jump
+                what_is_planned_after_a_jump_is_due
                 what_was_scheduled_waits_for_its_time
                 many_batches_are_due_after_a_jump
             }

@@ -19,7 +19,7 @@ use tidings_core::subscription::PushServiceGroup;
 
 use crate::accepted_before::AcceptedBefore;
 use crate::database::refused;
-use crate::subscriptions::{open_capability, read_encoding};
+use crate::subscriptions::read_receiver;
 use crate::writer::Queue;
 use crate::{Seals, SqliteStore, clock_jump, damaged_batches, outcomes, plans, pruning};
 
@@ -432,17 +432,8 @@ fn read_targets(
             continue;
         }
         let id = SubscriptionId::from_bytes(row.get(1).map_err(refused)?);
-        // Borrowed: opening makes the one copy that is needed.
-        let capability = row.get_ref(2).map_err(refused)?;
-        let capability = capability
-            .as_blob()
-            .map_err(|_| StoreError::Unreadable("subscriptions.capability"))?;
-        let encoding = row.get_ref(3).map_err(refused)?;
-        let encoding = encoding
-            .as_str()
-            .map_err(|_| StoreError::Unreadable("subscriptions.encoding"))?;
-        let subscription = match open_capability(seals, id, capability) {
-            Ok(subscription) => subscription,
+        let (subscription, encoding) = match read_receiver(row, (2, 3), seals, id) {
+            Ok(read) => read,
             // It must not keep the rest of the batch from being sent.
             Err(error) if error.is_damage() => {
                 seals.told.tell(id, &error);
@@ -453,7 +444,7 @@ fn read_targets(
         let target = SendTarget {
             id,
             subscription,
-            encoding: read_encoding(encoding)?,
+            encoding,
             vapid_key: VapidKeyId::from_bytes(row.get(4).map_err(refused)?),
             has_accepted: accepted_before.has(seq),
         };

@@ -59,14 +59,16 @@ pub(crate) fn step(
             SET next_attempt_at = ?2
             WHERE batch_id = ?1 AND state = 'retrying' AND next_attempt_at > ?3";
         let retries = execute(connection, sql, values)?;
-        // One that was never tried and whose message was to be sent later waits for that instant.
+        // One that was never tried is due since its message was accepted, whatever the clock says;
+        // if the message was to be sent later, it waits for that instant.
         let sql = "-- due_after_clock_jump
             UPDATE batches
             SET not_before = ?2
-            WHERE id = ?1 AND not_before > ?3
-              AND (not_before > due_at OR EXISTS (
+            WHERE id = ?1 AND not_before > CASE not_before WHEN due_at THEN ?2 ELSE ?3 END
+              AND (not_before <> due_at OR EXISTS (
                 SELECT 1 FROM messages m
                 WHERE m.id = batches.message_id AND m.due_at = m.accepted_at
+                  AND m.due_at = batches.due_at
               ))";
         let waiting = execute(connection, sql, values)?;
         batches += u64::from(retries + waiting > 0);

@@ -320,7 +320,7 @@ fn to_send(
     id: MessageId,
 ) -> Result<Option<MessageToSend>, StoreError> {
     let sql = "-- message_to_send
-        SELECT content, ttl_s, urgency, topic, state
+        SELECT content, ttl_s, urgency, topic, state, audience
         FROM messages
         WHERE id = ?1";
     let mut statement = connection.prepare_cached(sql).map_err(refused)?;
@@ -330,6 +330,9 @@ fn to_send(
     };
     let sealed: Vec<u8> = row.get(0).map_err(refused)?;
     let state: String = row.get(4).map_err(refused)?;
+    let audience: String = row.get(5).map_err(refused)?;
+    // Whom a list names is asked when its members are loaded, which would fail each time.
+    plans::check_audience(&audience)?;
     let opened = seals.sealer.open(CONTENTS.place(id.as_bytes()), &sealed)?;
     Ok(Some(MessageToSend {
         content: Content::from_stored(&opened).ok_or(StoreError::Unreadable("messages.content"))?,

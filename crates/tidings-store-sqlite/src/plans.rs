@@ -49,6 +49,13 @@ fn audience_from_json(text: &str) -> Option<Audience> {
     })
 }
 
+/// Whether it is known whom a message is for.
+pub(crate) fn check_audience(text: &str) -> Result<(), StoreError> {
+    let read = audience_from_json(text);
+    read.map(drop)
+        .ok_or(StoreError::Unreadable("messages.audience"))
+}
+
 /// The message that is to be planned next.
 pub(crate) enum NextPlan {
     Readable(Plan),
@@ -201,8 +208,8 @@ pub(crate) fn add(
         UPDATE messages
         SET cursor = ?3
         WHERE id = ?1 AND cursor = ?2 AND state = 'planning'
-        RETURNING application_id, lane";
-    let moved: Option<(i64, i64)> = connection
+        RETURNING application_id, lane, CASE due_at WHEN accepted_at THEN due_at END";
+    let moved: Option<Planned> = connection
         .prepare_cached(sql)
         .and_then(|mut statement| {
             let values = (
@@ -211,16 +218,22 @@ pub(crate) fn add(
                 step.to.as_i64(),
             );
             statement
-                .query_row(values, |row| Ok((row.get(0)?, row.get(1)?)))
+                .query_row(values, |row| {
+                    Ok(Planned {
+                        application: row.get(0)?,
+                        lane: row.get(1)?,
+                        at_once: row.get(2)?,
+                    })
+                })
                 .optional()
         })
         .map_err(refused)?;
-    let Some((application, lane)) = moved else {
+    let Some(planned) = moved else {
         return Ok(None);
     };
     let mut added = Vec::with_capacity(step.batches.len());
     for batch in &step.batches {
-        added.push(insert(connection, step.message, application, lane, batch)?);
+        added.push(insert(connection, step, &planned, batch)?);
     }
     if step.complete {
         complete(connection, step.message, step.now)?;
@@ -228,11 +241,18 @@ pub(crate) fn add(
     Ok(Some(added))
 }
 
-fn insert(
-    connection: &Connection,
-    message: MessageId,
+/// The message of a step.
+struct Planned {
     application: i64,
     lane: i64,
+    /// When it was accepted, if it was to be sent at once.
+    at_once: Option<i64>,
+}
+
+fn insert(
+    connection: &Connection,
+    step: &PlannedStep,
+    planned: &Planned,
     batch: &NewBatch,
 ) -> Result<BatchId, StoreError> {
     let span = batch.selection.span();
@@ -245,18 +265,26 @@ fn insert(
                 .collect(),
         ),
     };
+    let due_at = batch.due_at.as_millis();
+    // The clock may have been set back since the message was accepted.
+    let not_before = if planned.at_once == Some(due_at) {
+        due_at.min(step.now.as_millis())
+    } else {
+        due_at
+    };
     let sql = "-- add_planned
         INSERT INTO batches
             (message_id, application_id, push_service, lane, due_at, not_before,
              first_seq, span, members, settled, targeted)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
         RETURNING id";
     let values = (
-        message.as_bytes(),
-        application,
+        step.message.as_bytes(),
+        planned.application,
         batch.group.as_str(),
-        lane,
-        batch.due_at.as_millis(),
+        planned.lane,
+        due_at,
+        not_before,
         first_seq,
         span,
         members,
@@ -300,16 +328,38 @@ pub(crate) fn fail(
     if failed == 0 {
         return Ok(false);
     }
+    refuse_retries(connection, message, now)?;
     // Index: batches_by_message.
     let sql = "-- fail_message
         UPDATE batches
-        SET open = 0, lease_token = NULL, lease_epoch = NULL
+        SET open = 0, lease_token = NULL, lease_epoch = NULL, refused = refused + retrying,
+            retrying = 0
         WHERE message_id = ?1 AND open = 1";
     connection
         .prepare_cached(sql)
         .and_then(|mut statement| statement.execute([message.as_bytes()]))
         .map_err(refused)?;
     Ok(true)
+}
+
+/// What waited for another attempt gets none.
+fn refuse_retries(
+    connection: &Connection,
+    message: MessageId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    // Index: batches_by_message; then the primary key of deliveries.
+    let sql = "-- fail_message
+        UPDATE deliveries
+        SET state = 'refused', next_attempt_at = NULL, last_reason = 'the message has failed',
+            updated_at = ?2
+        WHERE state = 'retrying'
+          AND batch_id IN (SELECT id FROM batches WHERE message_id = ?1 AND open = 1)";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute((message.as_bytes(), now.as_millis())))
+        .map(drop)
+        .map_err(refused)
 }
 
 /// A message is done when its plan is complete and no batch is open. Whether it became so now.

@@ -25,7 +25,7 @@ use tidings_core::subscription::{Locale, SubscriptionRecord, TimeZoneName, UserI
 
 use crate::database::refused;
 use crate::subscriptions::registering::register;
-pub(crate) use crate::subscriptions::row::{open_capability, read_encoding};
+pub(crate) use crate::subscriptions::row::read_receiver;
 use crate::subscriptions::user_cap::{Known, becomes_active_for, is_full};
 use crate::writer::Queue;
 use crate::{Seals, SqliteStore};

@@ -98,16 +98,21 @@ async fn a_damaged_subscription_keeps_nobody_else_from_getting_a_message() {
     let leased = store.claim_due(claim).await.unwrap().remove(0);
 
     let file = Connection::open(directory.path().join("tidings.sqlite3")).unwrap();
-    let sql = "UPDATE subscriptions SET capability = substr(capability, 1, 40) WHERE seq = 2";
-    assert_eq!(file.execute(sql, ()).unwrap(), 1);
-
-    let positions = (0..3).map(Position).collect();
-    let loaded = store
-        .load_members(&leased.batch, positions, now)
-        .await
+    file.pragma_update(None, "ignore_check_constraints", true)
         .unwrap();
-    let can_be_sent_to: Vec<bool> = loaded.iter().map(|m| m.target.is_some()).collect();
-    assert_eq!(can_be_sent_to, [true, false, true]);
+    for sql in [
+        "UPDATE subscriptions SET encoding = 'ces128gcm' WHERE seq = 2",
+        "UPDATE subscriptions SET encoding = CAST(x'ff' AS TEXT) WHERE seq = 2",
+        "UPDATE subscriptions SET encoding = 'aes128gcm', capability = substr(capability, 1, 40)
+         WHERE seq = 2",
+    ] {
+        assert_eq!(file.execute(sql, ()).unwrap(), 1);
+        let positions = (0..3).map(Position).collect();
+        let loaded = store.load_members(&leased.batch, positions, now).await;
+        let loaded = loaded.unwrap();
+        let can_be_sent_to: Vec<bool> = loaded.iter().map(|m| m.target.is_some()).collect();
+        assert_eq!(can_be_sent_to, [true, false, true], "{sql}");
+    }
 }
 
 #[tokio::test]

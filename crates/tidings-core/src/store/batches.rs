@@ -168,9 +168,9 @@ pub trait BatchStore: Send + Sync {
     /// are due at `resume_at`.
     async fn finish_pass(&self, lease: &Lease, times: PassTimes) -> Result<PassEnd, StoreError>;
 
-    /// The clock was set back: whatever waits for an instant later than `latest` is due at once. No
-    /// delay is as long, so that instant was reckoned from a time that has not come. What a caller
-    /// scheduled stays. How many batches.
+    /// The clock was set back: what was never tried is due at once, and so is what waits for an instant
+    /// later than `latest`. No delay is as long, so that instant was reckoned from a time that has not
+    /// come. What a caller scheduled stays. How many batches.
     async fn due_after_clock_jump(
         &self,
         now: Timestamp,

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::engine::batch_worker::{BatchWorker, PassError};
-use crate::engine::clock_watch::ClockWatch;
+use crate::engine::clock_watch::{ClockWatch, SetBack};
 use crate::engine::record_health::Work;
 use crate::engine::rests::Rests;
 use crate::engine::shares::{OpenBatch, Shares};
@@ -81,16 +81,17 @@ impl Dispatcher {
     /// If the clock was set back, retries wait for a time that is further away than they were told.
     async fn heed_the_clock(&self, watch: &mut ClockWatch) -> Result<(), StoreError> {
         let now = self.now();
-        let Some(jump) = watch.set_back_by(now) else {
+        let Some(set_back) = watch.set_back(now) else {
             return Ok(());
         };
         let store = &self.worker.recording.store;
-        // Whoever waited before waits longer than the jump was; who was told to wait since then
-        // hardly does. A `Retry-After` is not heeded once, rather than a message late by the jump.
-        let latest = now.plus(jump.max(self.worker.sender.policy.retry.longest));
+        // A longer `Retry-After` is not heeded once, rather than a message late by the jump.
+        let latest = now.plus(self.worker.sender.policy.retry.longest);
         let batches = store.due_after_clock_jump(now, latest).await?;
-        tracing::warn!(batches, "the clock was set back; retries begin at once");
-        *watch = ClockWatch::new(now);
+        if set_back == SetBack::Now {
+            tracing::warn!(batches, "the clock was set back; retries begin at once");
+        }
+        watch.heeded(set_back, now);
         Ok(())
     }
 

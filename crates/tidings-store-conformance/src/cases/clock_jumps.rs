@@ -1,9 +1,12 @@
 use std::time::Duration;
 
+use tidings_core::batch::NewBatch;
 use tidings_core::clock::Timestamp;
 use tidings_core::delivery::OutcomeKind;
+use tidings_core::id::MessageId;
 use tidings_core::message::{Audience, NewMessage};
 use tidings_core::store::PassTimes;
+use tidings_core::subscription::SubscriptionRecord;
 
 use crate::harness::Harness;
 use crate::world::{Sending, World, list_of, seqs};
@@ -17,6 +20,18 @@ async fn set_back<H: Harness>(world: &World<H>, by: Duration) -> u64 {
     let latest = now.plus(Duration::from_mins(10));
     let due = world.store().due_after_clock_jump(now, latest).await;
     due.unwrap()
+}
+
+/// A batch of a message that was to be sent when it was accepted.
+async fn at_once<H: Harness>(
+    world: &World<H>,
+    message: MessageId,
+    subscribers: &[SubscriptionRecord],
+) -> NewBatch {
+    NewBatch {
+        due_at: world.message(message).await.due_at,
+        ..world.batch(list_of(&seqs(subscribers)))
+    }
 }
 
 async fn retried<H: Harness>(world: &World<H>, next_attempt_at: Timestamp) -> Sending {
@@ -76,7 +91,7 @@ pub(crate) async fn one_late_retry_among_others_is_due<H: Harness>(world: World<
 pub(crate) async fn what_was_to_be_sent_at_once_is_sent<H: Harness>(world: World<H>) {
     let subscribers = world.subscribe_many(2).await;
     let planned = world.accept(Audience::All).await.id;
-    let batch = world.batch(list_of(&seqs(&subscribers)));
+    let batch = at_once(&world, planned, &subscribers).await;
     world.cut(planned, vec![batch]).await;
     let accepted = world.accept(Audience::All).await.id;
 
@@ -85,6 +100,27 @@ pub(crate) async fn what_was_to_be_sent_at_once_is_sent<H: Harness>(world: World
     assert_eq!(world.claim(10).await.len(), 1);
     let plan = world.store().next_plan(world.now()).await.unwrap();
     assert_eq!(plan.unwrap().message, accepted);
+}
+
+pub(crate) async fn what_was_never_tried_is_due_however_small_the_jump<H: Harness>(
+    world: World<H>,
+) {
+    let subscribers = world.subscribe_many(2).await;
+    let planned = world.accept(Audience::All).await.id;
+    let batch = at_once(&world, planned, &subscribers).await;
+    world.cut(planned, vec![batch]).await;
+    assert_eq!(set_back(&world, Duration::from_mins(5)).await, 1);
+    assert_eq!(world.claim(10).await.len(), 1);
+}
+
+pub(crate) async fn what_is_planned_after_a_jump_is_due<H: Harness>(world: World<H>) {
+    let subscribers = world.subscribe_many(2).await;
+    let planned = world.accept(Audience::All).await.id;
+    // Its deadline goes by the time that it was accepted.
+    let batch = at_once(&world, planned, &subscribers).await;
+    assert_eq!(set_back(&world, HOUR).await, 0);
+    world.cut(planned, vec![batch]).await;
+    assert_eq!(world.claim(10).await.len(), 1);
 }
 
 pub(crate) async fn what_was_scheduled_waits_for_its_time<H: Harness>(world: World<H>) {
@@ -119,10 +155,8 @@ pub(crate) async fn what_was_scheduled_waits_for_its_time<H: Harness>(world: Wor
 pub(crate) async fn many_batches_are_due_after_a_jump<H: Harness>(world: World<H>) {
     let subscribers = world.subscribe_many(1).await;
     let message = world.accept(Audience::All).await.id;
-    let batches = (0..200)
-        .map(|_| world.batch(list_of(&seqs(&subscribers))))
-        .collect();
-    world.cut(message, batches).await;
+    let batch = at_once(&world, message, &subscribers).await;
+    world.cut(message, vec![batch; 200]).await;
     assert_eq!(set_back(&world, HOUR).await, 200);
     assert_eq!(world.claim(300).await.len(), 200);
 }

@@ -79,7 +79,7 @@ fn read_details(row: &Row<'_>) -> Result<SubscriptionDetails, StoreError> {
     })
 }
 
-pub(crate) fn read_encoding(text: &str) -> Result<ContentEncoding, StoreError> {
+fn read_encoding(text: &str) -> Result<ContentEncoding, StoreError> {
     text.parse()
         .map_err(|_| StoreError::Unreadable("subscriptions.encoding"))
 }
@@ -124,7 +124,29 @@ pub(super) fn has_keys(
     Ok(p256dh == subscription.p256dh.as_bytes() && auth.ct_eq(&subscription.auth))
 }
 
-pub(crate) fn open_capability(
+/// What a message is encrypted for, and how; read from these columns.
+pub(crate) fn read_receiver(
+    row: &Row<'_>,
+    (capability, encoding): (usize, usize),
+    seals: &Seals,
+    id: SubscriptionId,
+) -> Result<(Subscription, ContentEncoding), StoreError> {
+    // Borrowed: opening makes the one copy that is needed.
+    let capability = row.get_ref(capability).map_err(refused)?;
+    let capability = capability
+        .as_blob()
+        .map_err(|_| StoreError::Unreadable("subscriptions.capability"))?;
+    let encoding = row.get_ref(encoding).map_err(refused)?;
+    let encoding = encoding
+        .as_str()
+        .map_err(|_| StoreError::Unreadable("subscriptions.encoding"))?;
+    Ok((
+        open_capability(seals, id, capability)?,
+        read_encoding(encoding)?,
+    ))
+}
+
+fn open_capability(
     seals: &Seals,
     id: SubscriptionId,
     sealed: &[u8],

@@ -63,11 +63,28 @@ async fn a_batch_of_a_message_that_cannot_be_had_ends_with_a_reason() {
 #[tokio::test(start_paused = true)]
 async fn a_message_that_is_damaged_while_it_is_sent_has_failed() {
     let (log, _guard) = Log::of_this_thread();
-    let mut rig = after("UPDATE messages SET content = x'00'").await;
-    assert_eq!(log.lines("ERROR"), 1);
-    assert_eq!(log.lines("the message has failed"), 1);
-    let sql = "SELECT state FROM messages";
-    let state: String = rig.database().query_row(sql, (), |row| row.get(0)).unwrap();
-    assert_eq!(state, MessageState::Failed.as_str());
-    rig.shutdown().await;
+    for (number, damage) in [
+        "UPDATE messages SET content = x'00'",
+        "UPDATE messages SET audience = '{}'",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut rig = after(damage).await;
+        assert_eq!(log.lines("ERROR"), number + 1, "{damage}");
+        assert_eq!(log.lines("the message has failed"), number + 1, "{damage}");
+        let database = rig.database();
+        let sql = "SELECT state FROM messages";
+        let state: String = database.query_row(sql, (), |row| row.get(0)).unwrap();
+        assert_eq!(state, MessageState::Failed.as_str(), "{damage}");
+        let sql = "SELECT accepted, retrying, refused FROM batches";
+        let counts: [u32; 3] = database
+            .query_row(sql, (), |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))
+            .unwrap();
+        assert_eq!(counts, [1, 0, 2], "{damage}: nobody waits for a retry");
+        let sql = "SELECT count(*) FROM deliveries WHERE state = 'retrying'";
+        let retrying: u32 = database.query_row(sql, (), |row| row.get(0)).unwrap();
+        assert_eq!(retrying, 0, "{damage}");
+        rig.shutdown().await;
+    }
 }
