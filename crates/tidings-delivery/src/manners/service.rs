@@ -226,6 +226,10 @@ impl Service {
     /// How long nothing should be claimed for it, because it cannot be reached at all; zero where
     /// a probe may be sent. `None` if there is no reason to leave it alone.
     pub(super) fn closed(&self, now: Instant, policy: &MannersPolicy) -> Option<Duration> {
+        // Some of many can always be reached; nor are all of them to be looked at for each member.
+        if self.shared {
+            return None;
+        }
         let mut recent = self.origins.recent(now, policy.origin_memory);
         let unreachable =
             |origin: &Origin| origin.breaker.open_since().is_some() && origin.is_credible(policy);
@@ -233,7 +237,7 @@ impl Service {
             .clone()
             .map(|origin| origin.breaker.wait(now, policy))
             .min()?;
-        (!self.shared && recent.all(unreachable)).then_some(wait)
+        recent.all(unreachable).then_some(wait)
     }
 
     /// Whether it cannot be reached for a good while. Said again each time, for it holds only for a
