@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo docs test test-rust test-sdk seeded-faults tools lint bench bench-peers soak chaos help
+.PHONY: demo docs test test-rust test-sdk test-benches seeded-faults tools bench-tools lint bench bench-peers soak chaos help
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/'
@@ -53,10 +53,18 @@ lint: ## Format, lints, tidiness and licences, as CI runs them
 	    echo "Licences and banned crates were not checked; CI does. To check them here: ./scripts/install-cargo-deny" >&2; \
 	fi
 
-bench: ## Measure sending as a whole, also against other senders, and write it into docs/benchmarks.md
+bench-tools: ## Install what the benchmarks need (Debian, as root or with sudo): h2load, OpenSSL's headers, Node.js
+	./scripts/install-bench-tools
+
+test-benches: bench-tools ## The benchmarks' own tests, and whether what they compare with still builds
+	python3 -m unittest discover benches/peers
+	python3 benches/soak.py --help >/dev/null
+	$(CARGO) check --locked --manifest-path benches/Cargo.toml --all-targets
+
+bench: bench-tools ## Measure sending as a whole, also against other senders, and write it into docs/benchmarks.md
 	python3 benches/peers/bench.py $(BENCH_ARGS)
 
-bench-peers: ## Send to the sandbox with other libraries too, and compare (benches/peers/README.md)
+bench-peers: bench-tools ## Send to the sandbox with other libraries too, and compare (benches/peers/README.md)
 	python3 benches/peers/run.py $(BENCH_ARGS)
 
 soak: ## Run for an hour at half speed, and say what grew (SOAK_ARGS="--minutes 5" for less; benches/soak.py --help)

@@ -8,11 +8,13 @@ import argparse
 import os
 import shlex
 import signal
+import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import capacity
 import document
 import install
 import machine
@@ -43,7 +45,8 @@ def main():
         for how in ("down", "429")
     }
     many = bench(options, places, cores, options.many, "--direct", options.direct)
-    found = targets.targets(peers, few, many, beside)
+    sandbox = sandbox_capacity(options, places, cores)
+    found = targets.targets(peers, few, many, beside, sandbox)
     text = section(peers, few, many, beside, found)
     if options.print:
         print(text)
@@ -92,6 +95,17 @@ def bench(options, places, cores, subscribers, *further):
         f"{told['cpu_us_per_message']:7.1f} µs of CPU each",
         *(f"    {problem}" for problem in told["problems"]))
     return told
+
+
+def sandbox_capacity(options, places, cores):
+    """Requests a second that the sandbox takes on its core, or None where h2load is missing."""
+    if not capacity.has_h2load():
+        say(f"What the sandbox takes is not measured: {capacity.MISSING}.")
+        return None
+    terms = capacity.Terms(payload=options.payload)
+    found = list(capacity.rounds(terms, places.tidings, places.python, cores))
+    say(*(f"    the sandbox takes {each.in_words().strip()}" for each in found))
+    return statistics.median(each.per_second for each in found)
 
 
 _COLUMNS = {

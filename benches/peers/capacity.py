@@ -10,10 +10,12 @@ import base64
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import install
@@ -27,45 +29,87 @@ _LIMIT_S = 120
 _MESSAGE_PROGRAM = Path(__file__).resolve().parent / "python" / "one_message.py"
 
 
+@dataclass(frozen=True)
+class Round:
+    """What the sandbox took."""
+
+    per_second: float
+    # Processor time of the sandbox for a request, in seconds.
+    busy: float
+
+    def in_words(self):
+        return (f"{self.per_second:8.0f} requests/s, {self.busy * 1e6:5.1f} µs of CPU each, "
+                f"busy {self.busy * self.per_second:4.0%}: "
+                f"{1 / self.busy:.0f} requests/s if its core were always busy")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is sent, and how. `main` says what each means."""
+
+    requests: int = 200_000
+    rounds: int = 5
+    connections: int = 16
+    latency: int = 0
+    payload: int = 200
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    usual = Terms()
     add = parser.add_argument
-    add("--requests", type=between(1_000, 2_000_000), default=200_000, metavar="N",
+    add("--requests", type=between(1_000, 2_000_000), default=usual.requests, metavar="N",
         help="how many in each round (1 000 to 2 000 000; default 200 000)")
-    add("--rounds", type=between(1, 25), default=5, metavar="N", help="1 to 25; default 5")
-    add("--connections", type=between(1, 100), default=16, metavar="N",
+    add("--rounds", type=between(1, 25), default=usual.rounds, metavar="N",
+        help="1 to 25; default 5")
+    add("--connections", type=between(1, 100), default=usual.connections, metavar="N",
         help="of 100 streams each (1 to 100; default 16)")
-    add("--latency", type=between(0, 10_000), default=0, metavar="MS",
+    add("--latency", type=between(0, 10_000), default=usual.latency, metavar="MS",
         help="by how much each answer is delayed (default 0)")
-    add("--payload", type=between(32, 3000), default=200, metavar="OCTETS",
+    add("--payload", type=between(32, 3000), default=usual.payload, metavar="OCTETS",
         help="length of the plaintext (32 to 3000; default 200)")
     add("--tidings", type=Path, metavar="PATH",
         help="the binary whose sandbox is used, instead of building it")
-    options = parser.parse_args()
+    options = vars(parser.parse_args())
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         sys.exit("Two cores are needed: one for the sandbox, one for h2load.")
-    tidings, python = install.tidings_binary(options.tidings), install.python()
+    if not has_h2load():
+        sys.exit(MISSING)
+    tidings = install.tidings_binary(options.pop("tidings"))
+    for found in rounds(Terms(**options), tidings, install.python(), cores):
+        print(found.in_words(), flush=True)
+
+
+MISSING = "h2load is missing (in Debian: nghttp2-client; ./scripts/install-bench-tools)"
+
+
+def has_h2load():
+    return shutil.which("h2load") is not None
+
+
+def rounds(terms, tidings, python, cores):
+    """One round after the other."""
     environment = {key: text for key, text in os.environ.items() if not key.startswith("TIDINGS_")}
     with tempfile.TemporaryDirectory(prefix="tidings-capacity-") as folder:
         folder = Path(folder)
         with Sandbox(tidings, cores[0], _DECRYPT_ONE_IN, environment, folder) as sandbox:
-            load = prepare(sandbox, tidings, python, options, folder)
+            load = prepare(sandbox, tidings, python, terms, folder)
             # Each connection goes through all endpoints from the first on, in hundreds.
-            hundreds = max(1, options.requests // (options.connections * _DECRYPT_ONE_IN))
-            requests = hundreds * options.connections * _DECRYPT_ONE_IN
-            for _ in range(options.rounds):
-                print(measure(sandbox, load, requests, cores[1], environment, folder), flush=True)
+            hundreds = max(1, terms.requests // (terms.connections * _DECRYPT_ONE_IN))
+            requests = hundreds * terms.connections * _DECRYPT_ONE_IN
+            for _ in range(terms.rounds):
+                yield measure(sandbox, load, requests, cores[1], environment, folder)
 
 
-def prepare(sandbox, tidings, python, options, folder):
+def prepare(sandbox, tidings, python, terms, folder):
     """Makes subscriptions and a message; returns the command for h2load."""
     key = make_key(tidings, folder)
     path = folder / "subscriptions.ndjson"
     sandbox.make_subscriptions(_SUBSCRIPTIONS, key["public_key"], path)
-    sandbox.delay_answers(options.latency)
+    sandbox.delay_answers(terms.latency)
     subscriptions = [json.loads(line) for line in path.read_text().splitlines()]
     # The first one decrypts. Of each hundred the first is replaced by it, so one in a hundred does.
     endpoints = [subscription["endpoint"] for subscription in subscriptions]
@@ -73,7 +117,7 @@ def prepare(sandbox, tidings, python, options, folder):
     (folder / "endpoints").write_text("\n".join(endpoints) + "\n")
     asked = {
         "subscription": subscriptions[0],
-        "payload": "x" * options.payload,
+        "payload": "x" * terms.payload,
         "audience": sandbox.origin,
         "contact": CONTACT,
         "private_key_file": str(folder / "key.pem"),
@@ -83,7 +127,7 @@ def prepare(sandbox, tidings, python, options, folder):
     message = json.loads(told)
     (folder / "body").write_bytes(base64.b64decode(message["body"]))
     return [
-        "h2load", "--threads=1", f"--clients={options.connections}", "--max-concurrent-streams=100",
+        "h2load", "--threads=1", f"--clients={terms.connections}", "--max-concurrent-streams=100",
         "--input-file=endpoints", "--data=body", "--header=TTL: 3600",
         "--header=Content-Encoding: aes128gcm",
         f"--header=Authorization: {message['authorization']}",
@@ -91,7 +135,7 @@ def prepare(sandbox, tidings, python, options, folder):
 
 
 def measure(sandbox, load, requests, core, environment, folder):
-    """One round; returns its line."""
+    """One round."""
     sandbox.reset_stats()
     busy = sandbox.cpu_seconds()
     with Child("h2load", [*load, f"--requests={requests}"], core, environment, folder) as child:
@@ -106,9 +150,7 @@ def measure(sandbox, load, requests, core, environment, folder):
     expected = {"accepted": requests, "decrypted": decrypted, "decrypt_failures": 0}
     if counts != expected:
         raise ChildError(f"the sandbox counted {counts}, not {expected}")
-    rate = float(finished.group(1))
-    return (f"{rate:8.0f} requests/s, {busy * 1e6:5.1f} µs of CPU each, busy {busy * rate:4.0%}: "
-            f"{1 / busy:.0f} requests/s if its core were always busy")
+    return Round(float(finished.group(1)), busy)
 
 
 if __name__ == "__main__":

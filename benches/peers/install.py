@@ -11,7 +11,8 @@ from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
 ROOT = _HERE.parent.parent
-FOLDER = ROOT / "target" / "peers"
+# Not where the tests install theirs (scripts/install-test-peers): each clears its own.
+FOLDER = ROOT / "target" / "bench-peers"
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,11 @@ impl Sizes {
         })
     }
 
+    /// Whether times mean something: nothing else runs here, and there are enough subscribers.
+    pub(crate) fn times_count(&self) -> bool {
+        self.restart.is_some()
+    }
+
     /// At how many messages taken in by the push services the server is killed, in their order.
     pub(crate) fn kill_points(&self) -> Vec<usize> {
         let mut state = self.seed;
