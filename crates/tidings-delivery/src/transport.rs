@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use tidings_core::batch::Lane;
 use tidings_webpush::{Admission, PushResource};
@@ -50,16 +51,15 @@ pub trait Transport: Send + Sync {
 }
 
 /// Room for one request on a connection. Dropping it gives the room back.
-#[async_trait]
 pub trait Turn: Send {
-    /// Posts a push message to the push resource that the turn was taken for. The answer's body is
-    /// cut after [`Limits::body_bytes`]. After [`TransportError::NotProcessed`] it may be posted
-    /// again at once, with another turn.
-    async fn post(
-        self: Box<Self>,
-        request: Request<Bytes>,
-    ) -> Result<Response<Bytes>, TransportError>;
+    /// Posts a push message to the push resource that the turn was taken for, beginning with this
+    /// call. The answer's body is cut after [`Limits::body_bytes`]. After
+    /// [`TransportError::NotProcessed`] it may be posted again at once, with another turn.
+    fn post(self: Box<Self>, request: Request<Bytes>) -> Posting;
 }
+
+/// A request under way, and what comes of it.
+pub type Posting = BoxFuture<'static, Result<Response<Bytes>, TransportError>>;
 
 /// Why there is no answer. The push service may have taken the message all the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -18,6 +18,8 @@ const MAX_URL_BYTES: usize = 2048;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PushResource {
     url: Url,
+    /// By its host. It is asked for at every step of every delivery.
+    push_service: PushService,
 }
 
 impl PushResource {
@@ -48,7 +50,10 @@ impl PushResource {
         if url.domain().is_some_and(|domain| domain.ends_with('.')) {
             return Err(PushResourceError::TrailingDot);
         }
-        let resource = Self { url };
+        let push_service = url
+            .host()
+            .map_or(PushService::Other, |host| PushService::of(&host));
+        let resource = Self { url, push_service };
         let rooted = resource.path_and_query();
         if rooted != path_and_query && rooted.strip_prefix('/') != Some(path_and_query) {
             return Err(PushResourceError::NotNormalised);
@@ -102,7 +107,7 @@ impl PushResource {
 
     /// Which push service this is, by its host.
     pub fn push_service(&self) -> PushService {
-        PushService::of(&self.host())
+        self.push_service
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use h2::client::{self, SendRequest};
+use h2::client::{self, ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
 use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -96,35 +96,39 @@ impl Http2Connection {
         (streams != UNTOLD).then_some(streams)
     }
 
-    pub(super) async fn post(
-        &self,
+    /// Sends a request with this call, and waits for its answer.
+    pub(super) fn post(
+        self: &Arc<Self>,
         request: Request<Bytes>,
-    ) -> Result<Response<Bytes>, TransportError> {
-        let head = timeout(self.limits.request, self.ask(request)).await;
-        let head = head.unwrap_or(Err(TransportError::TimedOut("waiting for the answer")));
-        let (head, body) = head?.into_parts();
-        let body = read_some(body, &self.limits).await;
-        Ok(Response::from_parts(head, body))
+    ) -> impl Future<Output = Result<Response<Bytes>, TransportError>> + Send + use<> {
+        let sent = self.send(request);
+        let connection = Arc::clone(self);
+        async move {
+            let limits = &connection.limits;
+            let head = timeout(limits.request, sent?).await;
+            let head = head.map_err(|_| TransportError::TimedOut("waiting for the answer"))?;
+            let (head, body) = head
+                .map_err(|error| connection.unanswered(&error))?
+                .into_parts();
+            connection.answers.fetch_add(1, Ordering::Relaxed);
+            let body = read_some(body, limits).await;
+            Ok(Response::from_parts(head, body))
+        }
     }
 
-    /// Sends a request, and waits for the head of the answer.
-    async fn ask(&self, request: Request<Bytes>) -> Result<Response<RecvStream>, TransportError> {
+    fn send(&self, request: Request<Bytes>) -> Result<ResponseFuture, TransportError> {
         let (parts, body) = request.into_parts();
         let has_body = !body.is_empty();
         let mut sender = self.sender.clone();
         let (response, mut stream) = sender
             .send_request(Request::from_parts(parts, ()), !has_body)
             .map_err(|error| self.unsent(&error))?;
-        drop(sender);
         if has_body {
             stream
                 .send_data(body, true)
                 .map_err(|error| self.unanswered(&error))?;
         }
-        drop(stream);
-        let answered = response.await.map_err(|error| self.unanswered(&error))?;
-        self.answers.fetch_add(1, Ordering::Relaxed);
-        Ok(answered)
+        Ok(response)
     }
 
     /// What has changed since this was asked last.

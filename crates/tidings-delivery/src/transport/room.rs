@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 
@@ -10,7 +9,7 @@ use crate::transport::http1::Http1Connection;
 use crate::transport::http2::Http2Connection;
 use crate::transport::pool::Pool;
 use crate::transport::pool::ledger::Ticket;
-use crate::transport::{TransportError, Turn};
+use crate::transport::{Posting, TransportError, Turn};
 
 /// A connection that can carry requests.
 #[derive(Clone)]
@@ -40,24 +39,29 @@ pub(super) struct Room {
 }
 
 impl Room {
-    async fn post_http2(
-        &self,
-        connection: &Http2Connection,
+    /// The request is gone before the answer is waited for: what a thousand of these futures keep
+    /// would be written, and moved, for each of them.
+    fn post_http2(
+        self: Box<Self>,
+        connection: Arc<Http2Connection>,
         request: Request<Bytes>,
-    ) -> Result<Response<Bytes>, TransportError> {
+    ) -> Posting {
         let answers = connection.answers();
-        let answered = connection.post(request).await;
-        if let Err(failure) = &answered {
-            // A connection that a router has forgotten would otherwise be found out by TCP alone,
-            // which takes a quarter of an hour. Requests that are under way go on.
-            let timed_out = matches!(failure, TransportError::TimedOut(_));
-            let is_silent = timed_out && connection.answers() == answers;
-            // Whoever tries again at once shall not be given the same one.
-            if is_silent || !connection.is_open() {
-                self.pool.retire(self.ticket.id());
+        let posting = connection.post(request);
+        Box::pin(async move {
+            let answered = posting.await;
+            if let Err(failure) = &answered {
+                // A connection that a router has forgotten would otherwise be found out by TCP alone,
+                // which takes a quarter of an hour. Requests that are under way go on.
+                let timed_out = matches!(failure, TransportError::TimedOut(_));
+                let is_silent = timed_out && connection.answers() == answers;
+                // Whoever tries again at once shall not be given the same one.
+                if is_silent || !connection.is_open() {
+                    self.pool.retire(self.ticket.id());
+                }
             }
-        }
-        answered
+            answered
+        })
     }
 
     async fn post_http1(
@@ -81,15 +85,13 @@ impl Room {
     }
 }
 
-#[async_trait]
 impl Turn for Room {
-    async fn post(
-        self: Box<Self>,
-        request: Request<Bytes>,
-    ) -> Result<Response<Bytes>, TransportError> {
-        match &self.connection {
-            Connection::Http2(connection) => self.post_http2(connection, request).await,
-            Connection::Http1(shared) => self.post_http1(shared, request).await,
+    fn post(self: Box<Self>, request: Request<Bytes>) -> Posting {
+        match self.connection.clone() {
+            Connection::Http2(connection) => self.post_http2(connection, request),
+            Connection::Http1(shared) => {
+                Box::pin(async move { self.post_http1(&shared, request).await })
+            }
         }
     }
 }

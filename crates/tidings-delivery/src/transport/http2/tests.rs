@@ -190,6 +190,25 @@ fn settings(max_concurrent_streams: u8) -> [u8; 15] {
     [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, streams]
 }
 
+/// Browsers' push services count what they are sent, and none needs to hear that we are still there.
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_says_nothing() {
+    let (connection, mut push_service, _changes) = bare().await;
+    let acknowledged = [0, 0, 0, 4, 1, 0, 0, 0, 0];
+    let mut preface = [0; 24];
+    push_service.read_exact(&mut preface).await.unwrap();
+    push_service.write_all(&settings(100)).await.unwrap();
+    push_service.write_all(&acknowledged).await.unwrap();
+    let mut said = [0; 1024];
+    while let Ok(read) = timeout(Duration::from_secs(1), push_service.read(&mut said)).await {
+        assert!(read.unwrap() > 0);
+    }
+    let in_an_hour = Duration::from_hours(1);
+    let said = timeout(in_an_hour, push_service.read(&mut said)).await;
+    assert!(said.is_err(), "{said:?}");
+    assert!(connection.is_open());
+}
+
 #[tokio::test]
 async fn settings_that_change_are_told() {
     let (connection, mut push_service, mut changes) = bare().await;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use tidings_core::batch::Lane;
 use tidings_core::clock::{Clock as _, Timestamp};
-use tidings_delivery::transport::{Transport, TransportError, Turn};
+use tidings_delivery::transport::{Posting, Transport, TransportError, Turn};
 use tidings_webpush::PushResource;
 use tokio::sync::{Semaphore, watch};
 
@@ -186,9 +186,14 @@ struct ScriptedTurn {
     resource: PushResource,
 }
 
-#[async_trait]
 impl Turn for ScriptedTurn {
-    async fn post(self: Box<Self>, request: Request<Bytes>) -> Answered {
+    fn post(self: Box<Self>, request: Request<Bytes>) -> Posting {
+        Box::pin(async move { self.answer(&request).await })
+    }
+}
+
+impl ScriptedTurn {
+    async fn answer(&self, request: &Request<Bytes>) -> Answered {
         let (push_service, resource) = (&self.push_service, &self.resource);
         let header = |name| request.headers()[name].to_str().unwrap();
         let post = Post {
