@@ -104,8 +104,9 @@ impl Lines {
                 }
             };
             let text = line.text.as_deref().unwrap_or(b"too long");
-            octets += text.len();
+            // Those that are left out fill no part either: an empty one would be taken for the end.
             if !text.iter().all(u8::is_ascii_whitespace) {
+                octets += text.len();
                 part.push(line);
             }
         }
@@ -190,6 +191,17 @@ mod tests {
         let expected = expected.map(|(number, text)| (number, Ok(text.as_bytes().to_vec())));
         assert_eq!(lines, expected);
         assert!(read(Vec::new()).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn more_empty_lines_than_a_part_holds_are_no_end() {
+        let mut empty = vec![b' '; MAX_LINE_BYTES - 1];
+        empty.push(b'\n');
+        let count = PART_BYTES / empty.len() + 2;
+        let mut pieces = vec![empty; count];
+        pieces.push(b"last".to_vec());
+        let expected = [(count as u64 + 1, Ok(b"last".to_vec()))];
+        assert_eq!(read(pieces).await, expected);
     }
 
     #[tokio::test]
