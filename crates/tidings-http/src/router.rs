@@ -6,7 +6,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::api::{back_end_routes, long_routes, open_routes, page_routes};
 use crate::assets;
-use crate::layers::{answer, authenticate, origin, rate_limit, timeout};
+use crate::layers::{answer, authenticate, lasting, origin, rate_limit, timeout};
 use crate::problem::ApiError;
 use crate::state::{AppState, RouterParts};
 
@@ -25,7 +25,8 @@ pub fn router(parts: RouterParts) -> Router {
         .method_not_allowed_fallback(refuse_method)
         .layer(from_fn(timeout::give_up));
     // Bounded by how long nothing comes or goes, not by how long all of it takes.
-    let long = guarded(long_routes(), &state).method_not_allowed_fallback(refuse_method);
+    let long = long_routes().route_layer(from_fn(lasting::let_last));
+    let long = guarded(long, &state).method_not_allowed_fallback(refuse_method);
     Router::new()
         .merge(pages)
         .merge(others)

@@ -25,11 +25,9 @@ use tower::ServiceExt as _;
 
 use crate::client_address::{PeerAddress, TrustedProxies};
 use crate::serve::activity::Activity;
+pub(crate) use crate::serve::activity::MayLast;
 use crate::serve::per_address::{Held, PerAddress};
 use crate::serve::unstuck::Unstuck;
-
-/// How long the last requests of a connection that is too old may take.
-const LAST_WORDS: Duration = Duration::from_mins(1);
 
 /// The resets that one HTTP/2 connection is forgiven.
 const RESET_STREAMS: usize = 64;
@@ -55,6 +53,9 @@ pub struct ServeLimits {
     pub stuck: Duration,
     /// How long a connection is used. Then it is ended as by a shutdown: no trick keeps one for ever.
     pub age: Duration,
+    /// How long the last requests of a connection that is too old may take, and how long it stays
+    /// after the last import or export, which may take as long as they do.
+    pub last_words: Duration,
     /// The most octets of a request's head.
     pub head_bytes: u32,
     /// The most header fields of a request. Over HTTP/2, `head_bytes` bounds them, with 32 added for
@@ -76,6 +77,7 @@ impl Default for ServeLimits {
             idle: Duration::from_mins(2),
             stuck: Duration::from_secs(30),
             age: Duration::from_hours(1),
+            last_words: Duration::from_mins(1),
             head_bytes: 32 * 1024,
             head_fields: 100,
             streams: 128,
@@ -171,6 +173,9 @@ impl Server {
             move |mut request: Request<Incoming>| {
                 let under_way = activity.begin();
                 request.extensions_mut().insert(PeerAddress::new(peer));
+                if let Some(leave) = activity.may_last() {
+                    request.extensions_mut().insert(leave);
+                }
                 let answering = router.clone().oneshot(request);
                 async move {
                     let answer = answering.await;
@@ -186,7 +191,7 @@ impl Server {
         let mut idles = pin!(activity.ceases(self.limits.head_timeout, self.limits.idle));
         let old_at = Instant::now() + self.limits.age;
         let mut is_old = pin!(tokio::time::sleep_until(old_at));
-        let mut too_old = pin!(tokio::time::sleep_until(old_at + LAST_WORDS));
+        let mut too_old = pin!(activity.has_said_last(old_at, self.limits.last_words));
         let mut draining = false;
         loop {
             tokio::select! {
@@ -201,6 +206,7 @@ impl Server {
                 () = &mut too_old => return,
                 () = &mut is_old, if !draining => {
                     draining = true;
+                    activity.gets_old();
                     connection.as_mut().graceful_shutdown();
                 }
                 () = self.shutdown.cancelled(), if !draining => {

@@ -1,5 +1,7 @@
 //! Whether anybody uses a connection.
 
+mod lasting;
+
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -10,6 +12,8 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, sleep_until};
 
+pub(crate) use crate::serve::activity::lasting::MayLast;
+
 /// The requests of one connection.
 #[derive(Clone)]
 pub(super) struct Activity(Arc<Mutex<Requests>>);
@@ -18,6 +22,12 @@ struct Requests {
     under_way: usize,
     begun: u64,
     last: Instant,
+    /// Those that may take longer than the connection gets old, while they are worked on.
+    long: usize,
+    /// When such a one was worked on last.
+    long_last: Option<Instant>,
+    /// No further request may take that long.
+    is_old: bool,
 }
 
 /// A request that is under way until this is dropped.
@@ -30,6 +40,9 @@ impl Activity {
             under_way: 0,
             begun: 0,
             last: Instant::now(),
+            long: 0,
+            long_last: None,
+            is_old: false,
         })))
     }
 
@@ -54,6 +67,36 @@ impl Activity {
             } else {
                 last + allowed
             };
+            if end <= Instant::now() {
+                return;
+            }
+            sleep_until(end).await;
+        }
+    }
+
+    /// For a request that has just come: leave to take long, should it turn out that it may.
+    pub(super) fn may_last(&self) -> Option<MayLast> {
+        (!self.lock().is_old).then(|| MayLast::new(self.clone()))
+    }
+
+    /// The connection got old: what comes now has to be quick.
+    pub(super) fn gets_old(&self) {
+        self.lock().is_old = true;
+    }
+
+    /// Returns so long after `old_at`, or after the last long request was worked on if that is later.
+    pub(super) async fn has_said_last(&self, old_at: Instant, last_words: Duration) {
+        loop {
+            let (long, last) = {
+                let requests = self.lock();
+                (requests.long, requests.long_last)
+            };
+            let begin = if long > 0 {
+                Instant::now()
+            } else {
+                last.map_or(old_at, |last| last.max(old_at))
+            };
+            let end = begin + last_words;
             if end <= Instant::now() {
                 return;
             }

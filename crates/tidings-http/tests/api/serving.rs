@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::Harness;
+use crate::harness::{ADMIN_TOKEN, Harness};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -113,6 +113,35 @@ async fn shutting_down_lets_a_begun_request_be_answered() {
     begun.write_all(b"[]").await.unwrap();
     assert!(read_all(&mut begun).await.contains("HTTP/1.1 202"));
     served.ends().await;
+}
+
+#[tokio::test]
+async fn an_import_outlasts_the_age_of_its_connection() {
+    let served = Served::with(|limits| {
+        // Both requests have to begin before it is over, on a busy machine too.
+        limits.age = Duration::from_millis(500);
+        limits.last_words = Duration::from_millis(50);
+    })
+    .await;
+    let mut long = served.connect().await;
+    let head = format!(
+        "POST /v1/subscriptions/import HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN_TOKEN}\r\n\
+         content-type: application/x-ndjson\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n"
+    );
+    long.write_all(head.as_bytes()).await.unwrap();
+    read_until(&mut long, "100 Continue").await;
+    // That this one is cut tells that the other one is old enough as well.
+    let mut short = served.connect().await;
+    let head = "POST /v1/apps/default/receipts HTTP/1.1\r\nhost: x\r\n\
+        expect: 100-continue\r\ncontent-length: 2\r\n\r\n";
+    short.write_all(head.as_bytes()).await.unwrap();
+    read_until(&mut short, "100 Continue").await;
+    assert_eq!(read_all(&mut short).await, "");
+    long.write_all(b"1\n2\n").await.unwrap();
+    let answer = read_all(&mut long).await;
+    assert!(answer.contains("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("\"lines\":2"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
 }
 
 #[tokio::test]
