@@ -72,6 +72,9 @@ struct Bench {
 impl Bench {
     fn new(args: BenchArgs, stop: CancellationToken) -> Result<Self> {
         let cores = choose_cores(&args, &machine::cores()?)?;
+        if args.other_service.is_some() {
+            other_service::choose(&args)?;
+        }
         let mut remarks = Vec::new();
         if cores.server.is_none() {
             remarks.push("all processes shared one core, so the figures say little".to_owned());

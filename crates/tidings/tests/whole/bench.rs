@@ -111,6 +111,21 @@ fn what_cannot_be_measured_is_said() -> Result<()> {
             2,
             &["--other-service", "down", "429"],
         ),
+        (
+            &[
+                "--services",
+                "fcm,mozilla,apple,wns",
+                "--other-service",
+                "down",
+                // If it begins all the same, it is over soon.
+                "--subscribers",
+                "1",
+                "--direct",
+                "0",
+            ],
+            1,
+            &["--other-service", "--services", "leaves none over"],
+        ),
         (&["--server-core", "99999"], 1, &["--server-core 99999"]),
         (&["--data-dir", "/nowhere"], 1, &["/nowhere", "--data-dir"]),
     ];

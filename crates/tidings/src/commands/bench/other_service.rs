@@ -12,10 +12,10 @@ use super::push_service::PushService;
 use super::server::Server;
 use super::verdict::Expected;
 use super::{Bench, Stage, import, verdict};
-use crate::cli::OtherService;
+use crate::cli::{BenchArgs, OtherService};
 use crate::output;
 
-/// Those that may be the other one: the first that is not among the good ones.
+/// Those that may be the other one.
 const CANDIDATES: [Personality; 4] = [
     Personality::Mozilla,
     Personality::Fcm,
@@ -30,6 +30,16 @@ pub(super) struct Beside {
     /// Messages a second to the good ones.
     pub(super) per_second: f64,
     pub(super) problems: Vec<String>,
+}
+
+/// The one that fails: the first that is not among the good ones.
+pub(super) fn choose(args: &BenchArgs) -> Result<Personality> {
+    let mut candidates = CANDIDATES.into_iter();
+    let left = candidates.find(|candidate| !args.services.contains(candidate));
+    left.context(
+        "--other-service: --services leaves none over that could fail, name three of fcm, mozilla, \
+         apple and wns at most",
+    )
 }
 
 /// Sends to the subscribers of before, and to as many of a push service that fails, from a server
@@ -47,13 +57,8 @@ pub(super) fn measure(
     ));
     let folder = folder.join("beside");
     fs::create_dir(&folder)?;
-    let candidates = CANDIDATES.into_iter();
-    let other = candidates
-        .filter(|candidate| !bench.args.services.contains(candidate))
-        .take(1)
-        .collect::<Vec<_>>();
     let other = PushService::start(
-        &other,
+        &[choose(&bench.args)?],
         &folder,
         bench.cores.sandbox,
         bench.args.decrypt_one_in,
