@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::Value;
-use ureq::http::{Method, Request, request};
+use ureq::http::{Method, Request, StatusCode, request};
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, AsSendBody, BodyReader, Proxy, SendBody};
 
 use crate::cli::ServerArgs;
 use crate::data_directory::DataDirectory;
 
+/// How long connecting may take, and a call that sends and gets little.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The slowest uplink that lines are sent over: 32 kbit/s.
+const OCTETS_PER_MILLISECOND: u64 = 4;
 
 /// How long nothing of a long answer may come.
 const IDLE: Duration = Duration::from_mins(1);
@@ -65,6 +69,7 @@ pub(crate) struct ApiClient {
     agent: Agent,
     base: String,
     token: Option<String>,
+    timeout: Duration,
     idle: Duration,
 }
 
@@ -83,9 +88,10 @@ impl ApiClient {
                 .to_string(),
         };
         Ok(Self {
-            agent: agent(Proxy::try_from_env()),
+            agent: agent(Proxy::try_from_env(), TIMEOUT),
             base: args.url.trim_end_matches('/').to_owned(),
             token: Some(token),
+            timeout: TIMEOUT,
             idle: IDLE,
         })
     }
@@ -93,9 +99,10 @@ impl ApiClient {
     /// For a process on this machine, which is asked without a proxy.
     pub(crate) fn on_this_machine(origin: &str, token: Option<&str>) -> Self {
         Self {
-            agent: agent(None),
+            agent: agent(None, TIMEOUT),
             base: origin.trim_end_matches('/').to_owned(),
             token: token.map(str::to_owned),
+            timeout: TIMEOUT,
             idle: IDLE,
         }
     }
@@ -123,6 +130,12 @@ impl ApiClient {
             .body(lines)
             .context(UNUSABLE)
             .map_err(CallError::for_good)?;
+        let request = self
+            .agent
+            .configure_request(request)
+            .timeout_connect(Some(self.timeout))
+            .timeout_global(Some(self.time_for(lines)))
+            .build();
         let answer = self.agent.run(request).with_context(|| self.no_answer());
         let mut response = answer.map_err(CallError::passing)?;
         let status = response.status();
@@ -154,8 +167,14 @@ impl ApiClient {
         Err(CallError {
             may_pass: matches!(status.as_u16(), 408 | 429 | 500..=599),
             retry_after: seconds.map(Duration::from_secs),
-            error: anyhow!("{}", explain(status.as_u16(), &value)),
+            error: anyhow!("{}", explain_import(status.as_u16(), &value, lines.len())),
         })
+    }
+
+    /// What is sent last waits in buffers of this machine, so waiting for the answer has no limit of
+    /// its own.
+    fn time_for(&self, lines: &[u8]) -> Duration {
+        self.timeout + Duration::from_millis(lines.len() as u64 / OCTETS_PER_MILLISECOND)
     }
 
     /// The body of an answer of any length. A peer that falls silent is given up.
@@ -165,7 +184,7 @@ impl ApiClient {
             .agent
             .configure_request(request.body(()).context(UNUSABLE)?);
         let request = request
-            .timeout_connect(Some(TIMEOUT))
+            .timeout_connect(Some(self.timeout))
             .timeout_recv_response(Some(self.idle))
             .timeout_per_read(Some(self.idle));
         self.stream(request.build())
@@ -232,7 +251,7 @@ impl ApiClient {
     }
 }
 
-fn agent(proxy: Option<Proxy>) -> Agent {
+fn agent(proxy: Option<Proxy>, timeout: Duration) -> Agent {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = TlsConfig::builder()
         .provider(TlsProvider::Rustls)
@@ -242,7 +261,7 @@ fn agent(proxy: Option<Proxy>) -> Agent {
     Agent::config_builder()
         .tls_config(tls)
         .proxy(proxy)
-        .timeout_global(Some(TIMEOUT))
+        .timeout_global(Some(timeout))
         .http_status_as_error(false)
         .build()
         .new_agent()
@@ -261,6 +280,17 @@ fn explain(status: u16, problem: &Value) -> String {
     for error in errors.into_iter().flatten() {
         let member = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
         words = format!("{words}\n  {}: {}", member("pointer"), member("detail"));
+    }
+    words
+}
+
+fn explain_import(status: u16, problem: &Value, octets: usize) -> String {
+    let words = explain(status, problem);
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        return format!(
+            "{words}: that is the limit of a proxy, for Tidings has none here; let it pass on {octets} \
+             octets and more (nginx: client_max_body_size)"
+        );
     }
     words
 }
@@ -327,6 +357,42 @@ mod tests {
             drop(client);
             serving.join().unwrap();
         }
+    }
+
+    #[test]
+    fn lines_have_time_for_a_slow_uplink() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let mut client = ApiClient::on_this_machine(&origin, Some("a token"));
+        client.timeout = Duration::from_millis(50);
+        client.agent = agent(None, client.timeout);
+        // By ten seconds.
+        let lines = vec![b'\n'; 40_000];
+        std::thread::scope(|threads| {
+            let importing = threads.spawn(|| client.import("/", &lines));
+            let (mut peer, _) = listener.accept().unwrap();
+            peer.read_exact(&mut vec![0; lines.len()]).unwrap();
+            assert!(client.get("/").is_err(), "the time of a short call is over");
+            let report = "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n{\"lines\":1}";
+            peer.write_all(report.as_bytes()).unwrap();
+            assert!(importing.join().unwrap().is_ok());
+        });
+    }
+
+    #[test]
+    fn a_body_that_a_proxy_refuses_is_explained() {
+        let (client, serving) = silent_after(
+            "HTTP/1.1 413 Request Entity Too Large\r\ncontent-length: 6\r\n\r\n<html>".to_owned(),
+        );
+        let error = client.import("/", b"{}\n").unwrap_err();
+        assert!(!error.may_pass());
+        let words = error.into_error().to_string();
+        assert!(
+            words.contains("413") && words.contains("proxy") && words.contains(" 3 octets"),
+            "{words}"
+        );
+        drop(client);
+        serving.join().unwrap();
     }
 
     #[test]
