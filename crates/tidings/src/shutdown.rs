@@ -3,6 +3,8 @@
 use anyhow::{Context as _, Result};
 use tokio_util::sync::CancellationToken;
 
+use crate::output;
+
 /// Cancelled at the first SIGINT or SIGTERM. A second one ends the process.
 pub(crate) fn on_signal() -> Result<CancellationToken> {
     let token = CancellationToken::new();
@@ -18,6 +20,24 @@ pub(crate) fn on_signal() -> Result<CancellationToken> {
         std::process::exit(130);
     });
     Ok(token)
+}
+
+/// For a command without a runtime that waits for others most of the time: the first SIGINT or
+/// SIGTERM ends the process, which says these words before.
+pub(crate) fn last_words_on_signal(words: impl Fn() -> String + Send + 'static) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let inside = runtime.enter();
+    let mut signals = Signals::new().context("cannot listen for signals")?;
+    drop(inside);
+    std::thread::spawn(move || {
+        runtime.block_on(signals.next());
+        output::say(&words());
+        std::process::exit(130);
+    });
+    Ok(())
 }
 
 #[cfg(unix)]

@@ -22,7 +22,8 @@ was made with, if that is not the active one. Browsers take only what that key s
 first import, bring your key with `tidings vapid import`.
 
 Exit status: 0 if the file was read to its end, also if lines were refused (their number is told), 1
-if not: then the line to go on from is told. Importing lines again does no harm.";
+if not, 130 if it was interrupted: then the line to go on from is told. Importing lines again does no
+harm.";
 
 #[derive(Subcommand)]
 pub(crate) enum SubscriptionsCommand {

@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::tidings::{Settings, Tidings};
+use crate::tidings::{Settings, Tidings, terminate};
 
 /// A subscription at a push service that is admitted and never asked: an RFC 8291 key, another
 /// endpoint for each number.
@@ -99,6 +100,32 @@ async fn what_one_server_exports_another_one_imports() -> Result<()> {
     );
     let talk = String::from_utf8(output.stderr)?;
     ensure!(talk.contains("line 5100: /vapid_key: "), "{talk}");
+    tidings.stop().await
+}
+
+#[tokio::test]
+async fn an_interrupted_import_tells_where_to_go_on() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let settings = Settings::below(folder.path());
+    let tidings = Tidings::start(&settings).await?;
+    let mut import = client(&settings, &tidings, "import")
+        .arg("-")
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    // Two parts, of which the last line is refused; then nothing comes, and no end.
+    let mut lines = import.stdin.take().context("its input")?;
+    let part = "\n".repeat(4999) + "x\n";
+    lines.write_all(part.repeat(2).as_bytes())?;
+    let mut talk = BufReader::new(import.stderr.take().context("its talk")?).lines();
+    while !talk.next().context("no second part")??.contains("10000: ") {}
+    terminate(import.id())?;
+    let said = talk.collect::<Result<Vec<_>, _>>()?.join("\n");
+    ensure!(import.wait()?.code() == Some(130), "{said}");
+    // The part is told of a moment before it is over.
+    let is_told = |line: u32| said.contains(&format!("go on with --from-line {line}"));
+    ensure!(is_told(10_001) || is_told(5001), "{said}");
+    drop(lines);
     tidings.stop().await
 }
 

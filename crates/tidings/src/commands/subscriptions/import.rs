@@ -3,14 +3,17 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::api_client::{ApiClient, CallError};
 use crate::cli::ServerArgs;
 use crate::output;
+use crate::shutdown;
 
 /// One request ends with so many lines, or with the line that makes it so many octets. Even with
 /// the longest one it stays below a million: nginx passes on 1 MiB, if nobody told it else.
@@ -39,14 +42,12 @@ pub(super) fn run(
     let api = ApiClient::new(args)?;
     // Before a file is read for nothing: may this token do it?
     api.import(PATH, b"").map_err(CallError::into_error)?;
-    let mut import = Import {
-        api,
-        lines: Lines::open(file)?,
-        refusals: Refusals::open(errors, from_line > 1)?,
-        counts: Counts::default(),
-        started: Instant::now(),
-        told: Instant::now(),
-    };
+    let lines = Lines::open(file)?;
+    let refusals = Refusals::open(errors, from_line > 1)?;
+    let mut import = Import::new(api, lines, refusals);
+    let go_on_at = Arc::clone(&import.go_on_at);
+    go_on_at.store(from_line, Ordering::Relaxed);
+    shutdown::last_words_on_signal(move || go_on_from(go_on_at.load(Ordering::Relaxed)))?;
     import.lines.skip_to(from_line)?;
     import.run()?;
     if args.json {
@@ -62,24 +63,50 @@ struct Import {
     lines: Lines,
     refusals: Refusals,
     counts: Counts,
+    /// The line after the last part that is in and told of.
+    go_on_at: Arc<AtomicU64>,
     started: Instant,
     told: Instant,
 }
 
 impl Import {
+    fn new(api: ApiClient, lines: Lines, refusals: Refusals) -> Self {
+        Self {
+            api,
+            go_on_at: Arc::new(AtomicU64::new(lines.next)),
+            lines,
+            refusals,
+            counts: Counts::default(),
+            started: Instant::now(),
+            told: Instant::now(),
+        }
+    }
+
     fn run(&mut self) -> Result<()> {
         loop {
             let first = self.lines.next;
-            let part = self.lines.next_part();
-            let part = part.with_context(|| go_on_from(first))?;
-            if part.is_empty() {
+            self.go_on_at.store(first, Ordering::Relaxed);
+            let more = self.import_part(first);
+            if !more.with_context(|| go_on_from(first))? {
                 return Ok(());
             }
-            let report = self.send(&part).with_context(|| go_on_from(first))?;
-            self.counts.add(&report);
-            self.refusals.tell(&report, first)?;
             self.say_progress();
         }
+    }
+
+    /// `false` at the end.
+    fn import_part(&mut self, first: u64) -> Result<bool> {
+        let part = self.lines.next_part()?;
+        if part.is_empty() {
+            return Ok(false);
+        }
+        let report = self.send(&part)?;
+        check_count(&report, self.lines.next - first)?;
+        self.counts.add(&report);
+        // If this fails the part is in, but nobody knows why lines of it were refused: it is to be
+        // imported again.
+        self.refusals.tell(&report, first)?;
+        Ok(true)
     }
 
     /// Until it is in, or cannot be.
@@ -108,13 +135,25 @@ impl Import {
             return;
         }
         self.told = Instant::now();
+        output::say(&self.progress());
+    }
+
+    fn progress(&self) -> String {
         let milliseconds = self.started.elapsed().as_millis().max(1);
         let a_second = u128::from(self.counts.lines) * 1000 / milliseconds;
-        output::say(&format!(
-            "{}; {a_second} lines a second",
-            self.counts.in_words()
-        ));
+        let (so_far, next) = (self.counts.in_words(), self.lines.next);
+        format!("{so_far}; {a_second} lines a second; next is line {next}")
     }
+}
+
+/// Whether the server saw the whole part.
+fn check_count(report: &Value, sent: u64) -> Result<()> {
+    let counted = report.get("lines").and_then(Value::as_u64).unwrap_or(0);
+    ensure!(
+        counted == sent,
+        "the server counted {counted} lines where {sent} were sent: the others may be missing"
+    );
+    Ok(())
 }
 
 fn go_on_from(line: u64) -> String {
@@ -191,7 +230,9 @@ impl Refusals {
                 if let Some(number) = error.get_mut("line") {
                     *number = line.into();
                 }
-                writeln!(file, "{error}").context("cannot write why lines were refused")?;
+                // In one piece: who is interrupted leaves no half lines.
+                let written = file.write_all(format!("{error}\n").as_bytes());
+                written.context("cannot write why lines were refused")?;
             } else {
                 output::say(&format!(
                     "line {line}: {}",
@@ -295,6 +336,8 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     fn lines(text: &[u8]) -> Lines {
@@ -324,6 +367,58 @@ mod tests {
         let part = lines(&text).next_part().unwrap();
         assert!(part.len() > PART_BYTES && part.len() < 1_000_000);
         assert!(part.ends_with(b"y\n"));
+    }
+
+    /// An import of two lines from the third on, from a server that answers this.
+    fn import_of_two(report: &Value, refusals: Refusals) -> (Result<()>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let report = report.to_string();
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                let (mut peer, _) = listener.accept().unwrap();
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}", report.len());
+                write!(peer, "{head}\r\n\r\n{report}").unwrap();
+                io::copy(&mut peer, &mut io::sink()).unwrap();
+            });
+            let api = ApiClient::on_this_machine(&origin, Some("a token"));
+            let mut import = Import::new(api, lines(b"a\nb\nc\nd\n"), refusals);
+            import.lines.skip_to(3).unwrap();
+            (import.run(), import.progress())
+        })
+    }
+
+    #[test]
+    fn progress_tells_the_line_to_go_on_with() {
+        let report = json!({"lines": 2, "created": 2});
+        let (ended, progress) = import_of_two(&report, Refusals(None));
+        ended.unwrap();
+        assert!(
+            progress.starts_with("2 lines: 2 created") && progress.ends_with("next is line 5"),
+            "{progress}"
+        );
+    }
+
+    #[test]
+    fn lines_that_the_server_did_not_count_are_missed() {
+        let (ended, _) = import_of_two(&json!({"lines": 1, "created": 1}), Refusals(None));
+        let words = format!("{:#}", ended.unwrap_err());
+        assert!(
+            words.contains("--from-line 3:") && words.contains("counted 1 lines where 2 were sent"),
+            "{words}"
+        );
+    }
+
+    #[test]
+    fn an_import_that_cannot_tell_why_lines_were_refused_ends_where_it_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("refused.ndjson");
+        std::fs::write(&file, "").unwrap();
+        let cannot_be_written = File::open(&file).unwrap();
+        let report = json!({"lines": 2, "refused": 1, "errors": [{"line": 2, "detail": "no"}]});
+        let (ended, _) = import_of_two(&report, Refusals(Some(cannot_be_written)));
+        let words = format!("{:#}", ended.unwrap_err());
+        assert!(words.contains("--from-line 3: cannot write why"), "{words}");
     }
 
     #[test]
