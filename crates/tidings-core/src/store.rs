@@ -20,7 +20,7 @@ pub use crate::store::imports::{
     ImportStore, Imported, RestoreStore, Restored, SuspectPage, SuspectsDecided,
 };
 pub use crate::store::messages::{
-    Accepted, AudienceMember, IdempotencyKey, MessageStore, PlannedStep, ReceiptStore,
+    Accepted, AudienceMember, IdempotencyKey, MessageStore, PlanRound, PlannedStep, ReceiptStore,
 };
 pub use crate::store::setup::{
     KeptToken, MOST_KEPT_TOKENS, NewVapidKey, SetupStore, Sweep, Swept, VapidKeyStore,

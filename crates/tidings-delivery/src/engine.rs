@@ -144,15 +144,8 @@ impl Engine {
         let drain = policy.drain;
         let transport = Arc::clone(&parts.transport);
         let health = RecordHealth::new(Arc::clone(&parts.alerts));
-        let planner = Planner {
-            store: Arc::clone(&parts.store),
-            queue: Arc::clone(&parts.queue),
-            clock: Arc::clone(&parts.clock),
-            wake: Arc::clone(&parts.planner_wake.notify),
-            poll: policy.poll,
-            health: health.clone(),
-        };
-        tasks.spawn(planner.run(stop.clone()));
+        let planner = Planner::new(&parts, policy.poll);
+        tasks.spawn(planner.run(health.clone(), stop.clone()));
         let dispatcher = dispatcher(parts, policy, health, tasks.clone(), &stop);
         tasks.spawn(dispatcher.run(stop.clone()));
         Self {

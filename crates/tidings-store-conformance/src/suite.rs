@@ -151,6 +151,9 @@ macro_rules! with_every_case {
                 nothing_is_to_be_planned_at_first
                 a_plan_says_what_was_accepted
                 direct_messages_are_planned_first
+                applications_take_turns_with_direct_messages
+                applications_take_turns_with_broadcasts
+                what_was_planned_makes_room_for_the_next
                 a_message_is_planned_once_it_is_due
                 a_step_moves_the_cursor_and_keeps_its_batches
                 one_step_may_cut_many_batches

@@ -10,9 +10,10 @@ use tidings_core::batch::{
 use tidings_core::clock::Timestamp;
 use tidings_core::delivery::{Outcome, OutcomeKind};
 use tidings_core::id::{MessageId, SubscriptionId, VapidKeyId};
-use tidings_core::message::{Audience, MessageCounts, MessageRecord, NewMessage};
+use tidings_core::message::{Audience, MessageCounts, MessageRecord, NewMessage, Plan};
 use tidings_core::store::{
-    Accepted, Claim, LoadedMember, NewSubscription, PlannedStep, Registration, Store, Sweep,
+    Accepted, Claim, LoadedMember, NewSubscription, PlanRound, PlannedStep, Registration, Store,
+    Sweep,
 };
 use tidings_core::subscription::{PushServiceGroup, SubscriptionRecord, SubscriptionState};
 use tidings_core::vapid_key::VapidKeyState;
@@ -274,6 +275,22 @@ impl<H: Harness> World<H> {
             .await
             .unwrap()
             .expect("nobody else planned it")
+    }
+
+    /// What a planner asks for that nobody had a turn of yet.
+    pub(crate) fn a_round(&self) -> PlanRound {
+        PlanRound {
+            now: self.now(),
+            after: ApplicationId::from_i64(0),
+            direct: 8,
+            bulk: 8,
+        }
+    }
+
+    /// The message that is to be planned first.
+    pub(crate) async fn next_plan(&self) -> Option<Plan> {
+        let plans = self.store().next_plans(self.a_round()).await.unwrap();
+        plans.into_iter().next()
     }
 
     /// A claim with a new token on the default push service's broadcasts.

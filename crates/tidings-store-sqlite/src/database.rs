@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0008_leave_waves_out_of_history.sql"),
     include_str!("../migrations/0009_count_suspects_by_push_service.sql"),
     include_str!("../migrations/0010_know_who_accepted_before.sql"),
+    include_str!("../migrations/0011_plan_by_application.sql"),
 ];
 
 /// Why the database could not be opened.

@@ -15,6 +15,7 @@ mod folding;
 mod housekeeping;
 mod maintenance;
 mod messages;
+mod next_plans;
 mod outcomes;
 mod plans;
 mod pruning;

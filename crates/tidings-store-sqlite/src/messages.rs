@@ -13,16 +13,15 @@ use tidings_core::message::{
     ReceiptCounts,
 };
 use tidings_core::store::{
-    Accepted, AudienceMember, IdempotencyKey, MessageStore, Page, PageRequest, PlannedStep,
-    StoreError,
+    Accepted, AudienceMember, IdempotencyKey, MessageStore, Page, PageRequest, PlanRound,
+    PlannedStep, StoreError,
 };
 use tidings_webpush::Topic;
 
 use crate::database::refused;
-use crate::plans::NextPlan;
 use crate::sealed_columns::CONTENTS;
 use crate::writer::Queue;
-use crate::{Seals, SqliteStore, plans};
+use crate::{Seals, SqliteStore, next_plans, plans};
 
 /// An idempotency key that was used longer ago counts as new (`docs/api.md`).
 const IDEMPOTENCY_KEPT: Duration = Duration::from_hours(24);
@@ -63,21 +62,20 @@ impl MessageStore for SqliteStore {
             .await
     }
 
-    async fn next_plan(&self, now: Timestamp) -> Result<Option<Plan>, StoreError> {
+    async fn next_plans(&self, round: PlanRound) -> Result<Vec<Plan>, StoreError> {
         loop {
-            match self
-                .read(move |connection, _| plans::next(connection, now))
-                .await?
-            {
-                None => return Ok(None),
-                Some(NextPlan::Readable(plan)) => return Ok(Some(plan)),
-                Some(NextPlan::Unreadable(id)) => {
-                    tracing::error!(
-                        message.id = %id,
-                        "whom the message is for cannot be read any more: it has failed"
-                    );
-                    self.fail_message(id, now).await?;
-                }
+            let next = self
+                .read(move |connection, _| next_plans::next(connection, &round))
+                .await?;
+            let none_unreadable = next.unreadable.is_empty();
+            let failed = self.fail_unreadable(next.unreadable, round.now).await;
+            if !next.plans.is_empty() {
+                // Those that could not be marked come again, and keep no other from its turn.
+                return Ok(next.plans);
+            }
+            failed?;
+            if none_unreadable {
+                return Ok(Vec::new());
             }
         }
     }
@@ -105,6 +103,24 @@ impl MessageStore for SqliteStore {
             plans::add(connection, &step)
         })
         .await
+    }
+}
+
+impl SqliteStore {
+    async fn fail_unreadable(
+        &self,
+        unreadable: Vec<MessageId>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        for id in unreadable {
+            if self.fail_message(id, now).await? {
+                tracing::error!(
+                    message.id = %id,
+                    "whom the message is for cannot be read any more: it has failed"
+                );
+            }
+        }
+        Ok(())
     }
 }
 
@@ -332,7 +348,9 @@ fn to_send(
     let state: String = row.get(4).map_err(refused)?;
     let audience: String = row.get(5).map_err(refused)?;
     // Whom a list names is asked when its members are loaded, which would fail each time.
-    plans::check_audience(&audience)?;
+    if plans::audience_from_json(&audience).is_none() {
+        return Err(StoreError::Unreadable("messages.audience"));
+    }
     let opened = seals.sealer.open(CONTENTS.place(id.as_bytes()), &sealed)?;
     Ok(Some(MessageToSend {
         content: Content::from_stored(&opened).ok_or(StoreError::Unreadable("messages.content"))?,

@@ -2,7 +2,6 @@
 
 use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::{Value, json};
-use tidings_core::application::ApplicationId;
 use tidings_core::batch::{BatchId, Bitmap, NewBatch, Selection, Seq};
 use tidings_core::clock::Timestamp;
 use tidings_core::id::{MessageId, SubscriptionId};
@@ -26,7 +25,7 @@ pub(crate) fn audience_to_json(audience: &Audience) -> String {
     json.to_string()
 }
 
-fn audience_from_json(text: &str) -> Option<Audience> {
+pub(crate) fn audience_from_json(text: &str) -> Option<Audience> {
     let json: Value = serde_json::from_str(text).ok()?;
     if json.get("all").is_some() {
         return Some(Audience::All);
@@ -47,51 +46,6 @@ fn audience_from_json(text: &str) -> Option<Audience> {
             .map(|user| UserId::parse(user))
             .collect::<Option<_>>()?,
     })
-}
-
-/// Whether it is known whom a message is for.
-pub(crate) fn check_audience(text: &str) -> Result<(), StoreError> {
-    let read = audience_from_json(text);
-    read.map(drop)
-        .ok_or(StoreError::Unreadable("messages.audience"))
-}
-
-/// The message that is to be planned next.
-pub(crate) enum NextPlan {
-    Readable(Plan),
-    /// Whom it is for cannot be read any more.
-    Unreadable(MessageId),
-}
-
-pub(crate) fn next(
-    connection: &Connection,
-    now: Timestamp,
-) -> Result<Option<NextPlan>, StoreError> {
-    // Index: messages_to_plan. What was to be sent at once is due whatever became of the clock.
-    let sql = "-- next_plan
-        SELECT id, application_id, audience, cutoff, cursor, due_at
-        FROM messages
-        WHERE state = 'planning' AND (due_at <= ?1 OR due_at = accepted_at)
-        ORDER BY lane, id
-        LIMIT 1";
-    let mut statement = connection.prepare_cached(sql).map_err(refused)?;
-    let mut rows = statement.query([now.as_millis()]).map_err(refused)?;
-    let Some(row) = rows.next().map_err(refused)? else {
-        return Ok(None);
-    };
-    let message = MessageId::from_bytes(row.get(0).map_err(refused)?);
-    let audience: String = row.get(2).map_err(refused)?;
-    let Some(audience) = audience_from_json(&audience) else {
-        return Ok(Some(NextPlan::Unreadable(message)));
-    };
-    Ok(Some(NextPlan::Readable(Plan {
-        message,
-        application: ApplicationId::from_i64(row.get(1).map_err(refused)?),
-        audience,
-        cutoff: Seq::from_i64(row.get(3).map_err(refused)?),
-        cursor: Seq::from_i64(row.get(4).map_err(refused)?),
-        due_at: Timestamp::from_millis(row.get(5).map_err(refused)?),
-    })))
 }
 
 pub(crate) fn audience(

@@ -13,7 +13,7 @@ use tidings_core::message::{Audience, MessageState};
 use tidings_core::sealing::{Sealer, SealingKey};
 use tidings_core::store::{
     BatchStore as _, Claim, ImportStore as _, Imported, MessageStore as _, PageRequest, PassTimes,
-    PlannedStep, SubscriptionFilter, SubscriptionStore as _, VapidKeyStore as _,
+    PlanRound, PlannedStep, SubscriptionFilter, SubscriptionStore as _, VapidKeyStore as _,
 };
 use tidings_core::subscription::PushServiceGroup;
 use tidings_core::vapid_key::VapidKeyState;
@@ -34,26 +34,39 @@ fn open(directory: &Path) -> SqliteStore {
 
 #[tokio::test]
 async fn a_damaged_audience_keeps_no_other_message_from_its_turn() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(directory.path());
-    let entities = Entities::new(1);
-    for _ in 0..2 {
-        let message = entities.new_message(Audience::All);
-        store.accept(message, None).await.unwrap();
+    let to_few = Audience::Listed {
+        subscriptions: vec![],
+        users: vec![],
+    };
+    for audience in [Audience::All, to_few] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path());
+        let entities = Entities::new(1);
+        for _ in 0..2 {
+            let message = entities.new_message(audience.clone());
+            store.accept(message, None).await.unwrap();
+        }
+        let now = entities.now();
+        let round = PlanRound {
+            now,
+            after: ApplicationId::DEFAULT,
+            direct: 8,
+            bulk: 8,
+        };
+        let damaged = store.next_plans(round).await.unwrap()[0].message;
+        let file = Connection::open(directory.path().join("tidings.sqlite3")).unwrap();
+        let sql = "UPDATE messages SET audience = '{}' WHERE id = ?1";
+        assert_eq!(file.execute(sql, [damaged.as_bytes()]).unwrap(), 1);
+
+        let plans = store.next_plans(round).await.unwrap();
+
+        assert_eq!(plans.len(), 1);
+        assert_ne!(plans[0].message, damaged);
+        let message = store.message(ApplicationId::DEFAULT, damaged).await;
+        let message = message.unwrap().unwrap();
+        assert_eq!(message.state, MessageState::Failed);
+        assert_eq!(message.done_at, Some(now));
     }
-    let now = entities.now();
-    let damaged = store.next_plan(now).await.unwrap().unwrap().message;
-    let file = Connection::open(directory.path().join("tidings.sqlite3")).unwrap();
-    let sql = "UPDATE messages SET audience = '{}' WHERE id = ?1";
-    assert_eq!(file.execute(sql, [damaged.as_bytes()]).unwrap(), 1);
-
-    let plan = store.next_plan(now).await.unwrap().unwrap();
-
-    assert_ne!(plan.message, damaged);
-    let message = store.message(ApplicationId::DEFAULT, damaged).await;
-    let message = message.unwrap().unwrap();
-    assert_eq!(message.state, MessageState::Failed);
-    assert_eq!(message.done_at, Some(now));
 }
 
 #[tokio::test]

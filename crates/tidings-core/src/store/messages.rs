@@ -40,6 +40,19 @@ pub struct AudienceMember {
     pub group: PushServiceGroup,
 }
 
+/// How much is planned together, and who goes first.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanRound {
+    /// The present.
+    pub now: Timestamp,
+    /// Applications take turns: the first is the one behind this, by number.
+    pub after: ApplicationId,
+    /// Direct messages at most: the first of each application, then the second of each, and so on.
+    pub direct: u16,
+    /// Without a direct message: broadcasts at most, the first of each application.
+    pub bulk: u16,
+}
+
 /// A step of the planner: batches, and how far the audience has been walked with them.
 #[derive(Clone, Debug)]
 pub struct PlannedStep {
@@ -85,9 +98,11 @@ pub trait MessageStore: Send + Sync {
     /// What a worker needs to send a message.
     async fn message_to_send(&self, id: MessageId) -> Result<Option<MessageToSend>, StoreError>;
 
-    /// The message that is due and to be planned next: direct ones first, then the oldest. One that
-    /// cannot be read any more has failed and keeps no other from its turn.
-    async fn next_plan(&self, now: Timestamp) -> Result<Option<Plan>, StoreError>;
+    /// The messages that are due and to be planned next: direct ones before broadcasts, and fairly
+    /// among applications. An application's own come in the order of their ids, those that wait for
+    /// an instant behind those to be sent at once. What this costs does not depend on how many
+    /// messages wait. One that cannot be read any more has failed and keeps no other from its turn.
+    async fn next_plans(&self, round: PlanRound) -> Result<Vec<Plan>, StoreError>;
 
     /// What is kept of a message cannot be read: it has failed, and nothing more of it is sent.
     /// `false` if it was neither being planned nor being sent.

@@ -1,42 +1,74 @@
 //! Walks the audiences of accepted messages in the order of seqs and cuts them into batches.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use tidings_core::application::ApplicationId;
 use tidings_core::batch::{Bitmap, MAX_MEMBERS, NewBatch, Selection, Seq, WINDOW};
 use tidings_core::clock::{Clock, Timestamp};
+use tidings_core::id::MessageId;
 use tidings_core::message::{Audience, Plan};
 use tidings_core::queue::{BatchQueue, DueHint};
-use tidings_core::store::{AudienceMember, PlannedStep, SendingStore, StoreError};
+use tidings_core::store::{AudienceMember, PlanRound, PlannedStep, SendingStore, StoreError};
 use tidings_core::subscription::PushServiceGroup;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::Parts;
 use crate::engine::record_health::{RecordHealth, Work};
 
-/// Members that are read at once: memory does not grow with the audience.
+/// Members of an audience that are read at once: memory does not grow with the audience.
 const STEP: u16 = WINDOW;
 
+/// Direct messages that are planned together: their steps share a commit.
+const DIRECT: u16 = 64;
+
+/// Applications whose broadcasts are planned together. So many steps are in memory, and for so many
+/// a direct message waits that comes meanwhile.
+const BULK: u16 = 8;
+
+/// A plan that the store refused so often in a row is refused for good.
+const TRIES: u32 = 5;
+
+/// Messages whose refusals are remembered, several times as many as a round has.
+const REMEMBERED: usize = 256;
+
 pub(super) struct Planner {
-    pub(super) store: Arc<dyn SendingStore>,
-    pub(super) queue: Arc<dyn BatchQueue>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) wake: Arc<Notify>,
-    pub(super) poll: Duration,
-    pub(super) health: RecordHealth,
+    store: Arc<dyn SendingStore>,
+    queue: Arc<dyn BatchQueue>,
+    clock: Arc<dyn Clock>,
+    wake: Arc<Notify>,
+    poll: Duration,
+    /// The application that had its turn last.
+    after: ApplicationId,
+    /// How often in a row a message's plan was refused.
+    refusals: HashMap<MessageId, u32>,
 }
 
 impl Planner {
-    pub(super) async fn run(self, stop: CancellationToken) {
-        let mut work = Work::new(self.health.clone(), "messages cannot be planned");
+    pub(super) fn new(parts: &Parts, poll: Duration) -> Self {
+        Self {
+            store: Arc::clone(&parts.store),
+            queue: Arc::clone(&parts.queue),
+            clock: Arc::clone(&parts.clock),
+            wake: Arc::clone(&parts.planner_wake.notify),
+            poll,
+            after: ApplicationId::DEFAULT,
+            refusals: HashMap::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self, health: RecordHealth, stop: CancellationToken) {
+        let mut work = Work::new(health, "messages cannot be planned");
         while !stop.is_cancelled() {
-            let step = self.step().await;
-            match &step {
+            let round = self.round().await;
+            match &round {
                 Ok(_) => work.went_well(),
                 Err(error) => work.failed(error),
             }
-            if !step.unwrap_or(false) {
+            if !round.unwrap_or(false) {
                 self.wait(&stop).await;
             }
         }
@@ -50,20 +82,41 @@ impl Planner {
         }
     }
 
-    /// One step of the plan that goes first: a direct message passes a running broadcast here too.
-    /// Whether there was something to do.
-    async fn step(&self) -> Result<bool, StoreError> {
+    /// One step of each plan that goes first: a direct message passes a running broadcast here too.
+    /// Whether any of them came further.
+    async fn round(&mut self) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        let Some(plan) = self.store.next_plan(now).await? else {
-            return Ok(false);
+        let round = PlanRound {
+            now,
+            after: self.after,
+            direct: DIRECT,
+            bulk: BULK,
         };
-        let members = self.store.audience(&plan, plan.cutoff, STEP).await?;
+        let plans = self.store.next_plans(round).await?;
+        if let Some(last) = plans.last() {
+            self.after = last.application;
+        }
+        let steps = join_all(plans.iter().map(|plan| self.step(plan, now))).await;
+        let (mut came_further, mut failure) = (false, None::<StoreError>);
+        for (plan, step) in plans.iter().zip(steps) {
+            match self.settle(plan.message, step, now).await {
+                Ok(further) => came_further |= further,
+                // What is an alert is told before what is not.
+                Err(error) if error.is_transient() => failure = Some(error),
+                Err(error) => _ = failure.get_or_insert(error),
+            }
+        }
+        failure.map_or(Ok(came_further), Err)
+    }
+
+    async fn step(&self, plan: &Plan, now: Timestamp) -> Result<(), StoreError> {
+        let members = self.store.audience(plan, plan.cutoff, STEP).await?;
         let complete = members.len() < usize::from(STEP);
         let to = match members.last() {
             Some(last) if !complete => last.seq,
             _ => plan.cutoff,
         };
-        let batches = cut(&plan, &members);
+        let batches = cut(plan, &members);
         let groups: BTreeSet<_> = batches.iter().map(|batch| batch.group.clone()).collect();
         let lane = plan.audience.lane();
         let step = PlannedStep {
@@ -79,7 +132,41 @@ impl Planner {
                 self.queue.announce(DueHint { group, lane }).await;
             }
         }
+        Ok(())
+    }
+
+    /// What a step that is over means for its message. Whether the plan came further, if only to its
+    /// end: one that is refused for good would keep its turn for ever.
+    async fn settle(
+        &mut self,
+        message: MessageId,
+        step: Result<(), StoreError>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let refusal = match step {
+            Err(error) if error.is_transient() => return Err(error),
+            Err(_) if self.refused(message) < TRIES => return Ok(false),
+            Err(error) => Some(error),
+            Ok(()) => None,
+        };
+        if let Some(error) = refusal
+            && self.store.fail_message(message, now).await?
+        {
+            tracing::error!(message.id = %message, %error, "the message cannot be planned: it has failed");
+        }
+        self.refusals.remove(&message);
         Ok(true)
+    }
+
+    /// Counts a refusal of a message's plan. How many there were in a row.
+    fn refused(&mut self, message: MessageId) -> u32 {
+        if self.refusals.len() >= REMEMBERED && !self.refusals.contains_key(&message) {
+            // Of those that never come again; what is still refused is counted anew.
+            self.refusals.clear();
+        }
+        let count = self.refusals.entry(message).or_default();
+        *count = count.saturating_add(1);
+        *count
     }
 }
 
@@ -137,9 +224,6 @@ fn ranges(seqs: &[Seq]) -> Vec<Selection> {
 
 #[cfg(test)]
 mod tests {
-    use tidings_core::application::ApplicationId;
-    use tidings_core::id::MessageId;
-
     use super::*;
 
     fn plan(audience: Audience) -> Plan {

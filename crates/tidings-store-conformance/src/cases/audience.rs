@@ -39,11 +39,7 @@ pub(crate) async fn a_cutoff_is_exact_among_concurrent_registrations<H: Harness>
         accepted.unwrap();
         let after = world.subscribe_at_once(8).await;
 
-        let plan = store
-            .next_plan(world.now())
-            .await
-            .unwrap()
-            .expect("it is to be planned");
+        let plan = world.next_plan().await.expect("it is to be planned");
         assert!(
             before
                 .iter()
@@ -223,12 +219,7 @@ fn both_kinds(subscribers: &[SubscriptionRecord]) -> [Audience; 2] {
 /// The plan of a new message, the only one.
 async fn plan<H: Harness>(world: &World<H>, audience: Audience) -> Plan {
     let id = world.accept(audience).await.id;
-    let plan = world
-        .store()
-        .next_plan(world.now())
-        .await
-        .unwrap()
-        .expect("it is to be planned");
+    let plan = world.next_plan().await.expect("it is to be planned");
     assert_eq!(plan.message, id);
     plan
 }

@@ -98,7 +98,7 @@ pub(crate) async fn what_was_to_be_sent_at_once_is_sent<H: Harness>(world: World
     assert_eq!(set_back(&world, HOUR).await, 1);
 
     assert_eq!(world.claim(10).await.len(), 1);
-    let plan = world.store().next_plan(world.now()).await.unwrap();
+    let plan = world.next_plan().await;
     assert_eq!(plan.unwrap().message, accepted);
 }
 
@@ -140,14 +140,7 @@ pub(crate) async fn what_was_scheduled_waits_for_its_time<H: Harness>(world: Wor
     let just_before = due_at.minus(Duration::from_millis(1));
     world.entities.clock.set(just_before);
     assert!(world.claim(10).await.is_empty());
-    assert!(
-        world
-            .store()
-            .next_plan(just_before)
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(world.next_plan().await.is_none());
     world.entities.clock.set(due_at);
     assert_eq!(world.claim(10).await.len(), 1);
 }

@@ -96,12 +96,7 @@ pub(crate) async fn an_accepted_message_survives<H: Harness>(mut world: World<H>
     );
     let to_send = world.store().message_to_send(id).await.unwrap().unwrap();
     assert_eq!(to_send.content, content);
-    let plan = world
-        .store()
-        .next_plan(world.now())
-        .await
-        .unwrap()
-        .expect("it waits for its plan");
+    let plan = world.next_plan().await.expect("it waits for its plan");
     assert_eq!((plan.message, plan.cutoff), (id, subscribers[1].seq));
     let again = world.entities.new_message(Audience::All);
     let again = world.store().accept(again, Some(key)).await.unwrap();
@@ -118,7 +113,7 @@ pub(crate) async fn a_half_walked_plan_goes_on<H: Harness>(mut world: World<H>) 
 
     world.harness.reopen().await;
 
-    let plan = world.store().next_plan(world.now()).await.unwrap().unwrap();
+    let plan = world.next_plan().await.unwrap();
     assert_eq!((plan.message, plan.cursor), (id, members[1]));
     assert_eq!(world.counts(id).await.targeted, 2);
     let claimed = world.claim(10).await;

@@ -5,14 +5,14 @@ use tidings_core::application::ApplicationId;
 use tidings_core::batch::{BatchId, Bitmap, Selection, Seq};
 use tidings_core::id::MessageId;
 use tidings_core::message::{Audience, DIRECT_AUDIENCE, MessageState, NewMessage, Plan};
-use tidings_core::store::{PassEnd, PassTimes, PlannedStep};
+use tidings_core::store::{PassEnd, PassTimes, PlanRound, PlannedStep};
 use tidings_core::subscription::UserId;
 
 use crate::harness::Harness;
 use crate::world::{World, all_accepted, at_once, list_of, range_of, seqs};
 
 pub(crate) async fn nothing_is_to_be_planned_at_first<H: Harness>(world: World<H>) {
-    assert!(next(&world).await.is_none());
+    assert!(world.next_plan().await.is_none());
 }
 
 pub(crate) async fn a_plan_says_what_was_accepted<H: Harness>(world: World<H>) {
@@ -40,7 +40,7 @@ pub(crate) async fn a_plan_says_what_was_accepted<H: Harness>(world: World<H>) {
             cutoff,
             cursor,
             due_at,
-        } = next(&world).await.expect("it was just accepted");
+        } = world.next_plan().await.expect("it was just accepted");
         assert_eq!((id, application), (message.id, ApplicationId::DEFAULT));
         assert_eq!(planned, audience);
         assert_eq!((cutoff, cursor), (subscribers[1].seq, Seq::ZERO));
@@ -64,10 +64,86 @@ pub(crate) async fn direct_messages_are_planned_first<H: Harness>(world: World<H
     let first_direct = world.accept(direct.clone()).await.id;
     let second_direct = world.accept(direct).await.id;
     for expected in [first_direct, second_direct, broadcast, long_list] {
-        assert_eq!(next(&world).await.unwrap().message, expected);
+        assert_eq!(world.next_plan().await.unwrap().message, expected);
         world.cut(expected, vec![]).await;
     }
-    assert!(next(&world).await.is_none());
+    assert!(world.next_plan().await.is_none());
+}
+
+/// Messages of two applications: so many of the one, then as many of the other, a list of ids each.
+async fn of_two_applications<H: Harness>(
+    world: &mut World<H>,
+    audience: Audience,
+    of_each: usize,
+) -> [(ApplicationId, Vec<MessageId>); 2] {
+    let (another, _) = world.add_application().await;
+    let mut accepted = Vec::new();
+    for application in [ApplicationId::DEFAULT, another] {
+        let mut ids = Vec::new();
+        for _ in 0..of_each {
+            let new = NewMessage {
+                application,
+                ..world.entities.new_message(audience.clone())
+            };
+            ids.push(world.accept_new(new).await.id);
+        }
+        accepted.push((application, ids));
+    }
+    accepted.try_into().expect("two")
+}
+
+fn to_few() -> Audience {
+    Audience::Listed {
+        subscriptions: vec![],
+        users: vec![UserId::parse("anna").expect("a plain name")],
+    }
+}
+
+async fn next_ids<H: Harness>(world: &World<H>, round: PlanRound) -> Vec<MessageId> {
+    let plans = world.store().next_plans(round).await.unwrap();
+    plans.iter().map(|plan| plan.message).collect()
+}
+
+pub(crate) async fn applications_take_turns_with_direct_messages<H: Harness>(mut world: World<H>) {
+    let [(one, ones), (another, theirs)] = of_two_applications(&mut world, to_few(), 3).await;
+    world.accept(Audience::All).await;
+    let take = |after, direct| PlanRound {
+        after,
+        direct,
+        ..world.a_round()
+    };
+    let all = [ones[0], theirs[0], ones[1], theirs[1], ones[2], theirs[2]];
+    assert_eq!(next_ids(&world, world.a_round()).await, all);
+    assert_eq!(next_ids(&world, take(another, 3)).await, all[..3]);
+    let others_first = [theirs[0], ones[0], theirs[1]];
+    assert_eq!(next_ids(&world, take(one, 3)).await, others_first);
+}
+
+pub(crate) async fn applications_take_turns_with_broadcasts<H: Harness>(mut world: World<H>) {
+    let [(one, ones), (another, theirs)] = of_two_applications(&mut world, Audience::All, 2).await;
+    let take = |after, bulk| PlanRound {
+        after,
+        bulk,
+        ..world.a_round()
+    };
+    let first_of_each = [ones[0], theirs[0]];
+    assert_eq!(next_ids(&world, world.a_round()).await, first_of_each);
+    assert_eq!(next_ids(&world, take(one, 1)).await, [theirs[0]]);
+    assert_eq!(next_ids(&world, take(another, 1)).await, [ones[0]]);
+}
+
+pub(crate) async fn what_was_planned_makes_room_for_the_next<H: Harness>(mut world: World<H>) {
+    let [(_, ones), (_, theirs)] = of_two_applications(&mut world, to_few(), 2).await;
+    let broadcast = world.accept(Audience::All).await.id;
+    world.cut(ones[0], vec![]).await;
+    let left = [ones[1], theirs[0], theirs[1]];
+    assert_eq!(next_ids(&world, world.a_round()).await, left);
+    for id in left {
+        world.cut(id, vec![]).await;
+    }
+    assert_eq!(next_ids(&world, world.a_round()).await, [broadcast]);
+    world.cut(broadcast, vec![]).await;
+    assert_eq!(next_ids(&world, world.a_round()).await, []);
 }
 
 pub(crate) async fn a_message_is_planned_once_it_is_due<H: Harness>(world: World<H>) {
@@ -79,11 +155,13 @@ pub(crate) async fn a_message_is_planned_once_it_is_due<H: Harness>(world: World
     let later = world.accept_new(later).await;
     assert_eq!(later.due_at, due_at);
     let now = world.accept(Audience::All).await.id;
-    assert_eq!(next(&world).await.unwrap().message, now);
+    assert_eq!(world.next_plan().await.unwrap().message, now);
     world.cut(now, vec![]).await;
-    assert!(next(&world).await.is_none());
+    assert!(world.next_plan().await.is_none());
     world.entities.clock.set(due_at);
-    assert_eq!(next(&world).await.unwrap().message, later.id);
+    assert_eq!(world.next_plan().await.unwrap().message, later.id);
+    let at_once = world.accept(Audience::All).await.id;
+    assert_eq!(world.next_plan().await.unwrap().message, at_once);
 }
 
 pub(crate) async fn a_step_moves_the_cursor_and_keeps_its_batches<H: Harness>(world: World<H>) {
@@ -93,7 +171,7 @@ pub(crate) async fn a_step_moves_the_cursor_and_keeps_its_batches<H: Harness>(wo
     let first = step(&world, id, Seq::ZERO, &members[..2], false);
     let first = world.store().add_planned(first).await.unwrap().unwrap();
     assert_eq!(first.len(), 1);
-    assert_eq!(next(&world).await.unwrap().cursor, members[1]);
+    assert_eq!(world.next_plan().await.unwrap().cursor, members[1]);
     assert_progress(&world, id, MessageState::Planning, 2).await;
 
     let nobody = PlannedStep {
@@ -104,13 +182,13 @@ pub(crate) async fn a_step_moves_the_cursor_and_keeps_its_batches<H: Harness>(wo
         world.store().add_planned(nobody).await.unwrap(),
         Some(vec![])
     );
-    assert_eq!(next(&world).await.unwrap().cursor, members[3]);
+    assert_eq!(world.next_plan().await.unwrap().cursor, members[3]);
     assert_progress(&world, id, MessageState::Planning, 2).await;
 
     let last = step(&world, id, members[3], &members[4..], true);
     let last = world.store().add_planned(last).await.unwrap().unwrap();
     assert_ne!(first, last, "every batch has its own number");
-    assert!(next(&world).await.is_none());
+    assert!(world.next_plan().await.is_none());
     assert_progress(&world, id, MessageState::Sending, 4).await;
 }
 
@@ -147,7 +225,7 @@ pub(crate) async fn a_step_is_taken_whole_or_not_at_all<H: Harness>(world: World
         let error = world.store().add_planned(bad).await.unwrap_err();
         assert!(!error.is_transient(), "{error}");
 
-        assert_eq!(next(&world).await.unwrap().cursor, Seq::ZERO);
+        assert_eq!(world.next_plan().await.unwrap().cursor, Seq::ZERO);
         assert_progress(&world, id, MessageState::Planning, 0).await;
         assert!(world.store().due_groups().await.unwrap().is_empty());
     }
@@ -177,7 +255,7 @@ pub(crate) async fn a_step_from_elsewhere_is_not_taken<H: Harness>(world: World<
         ahead,
     ] {
         assert_eq!(world.store().add_planned(stale).await.unwrap(), None);
-        assert_eq!(next(&world).await.unwrap().cursor, members[1]);
+        assert_eq!(world.next_plan().await.unwrap().cursor, members[1]);
         assert_progress(&world, id, MessageState::Planning, 2).await;
     }
 }
@@ -214,7 +292,7 @@ pub(crate) async fn a_message_to_nobody_is_done_at_once<H: Harness>(world: World
     world.cut(id, vec![]).await;
     assert_progress(&world, id, MessageState::Done, 0).await;
     assert_eq!(world.message(id).await.done_at, Some(now));
-    assert!(next(&world).await.is_none());
+    assert!(world.next_plan().await.is_none());
 }
 
 pub(crate) async fn a_plan_that_completes_last_ends_the_message<H: Harness>(world: World<H>) {
@@ -251,10 +329,6 @@ pub(crate) async fn a_plan_that_completes_last_ends_the_message<H: Harness>(worl
     assert_eq!(world.store().add_planned(last).await.unwrap(), Some(vec![]));
     assert_progress(&world, id, MessageState::Done, 2).await;
     assert_eq!(world.message(id).await.done_at, Some(now));
-}
-
-async fn next<H: Harness>(world: &World<H>) -> Option<Plan> {
-    world.store().next_plan(world.now()).await.unwrap()
 }
 
 /// A step that walks from `from` to the last of `members` and cuts one batch of them.

@@ -89,7 +89,7 @@ pub(crate) async fn a_suspect_is_sent_nothing<H: Harness>(world: World<H>) {
     let reached = loaded.iter().filter(|member| member.target.is_some());
     assert_eq!(reached.count(), 2);
     world.accept(Audience::All).await;
-    let plan = world.store().next_plan(world.now()).await.unwrap().unwrap();
+    let plan = world.next_plan().await.unwrap();
     let audience = world.store().audience(&plan, plan.cutoff, 100).await;
     assert_eq!(audience.unwrap().len(), 2);
 }

@@ -237,7 +237,7 @@ pub(crate) async fn a_gone_subscription_is_reached_no_more<H: Harness>(world: Wo
     let counted = world.store().subscriptions_by_vapid_key(app).await.unwrap();
     assert_eq!(counted.get(&world.key), Some(&1));
     world.accept(Audience::All).await;
-    let plan = world.store().next_plan(world.now()).await.unwrap().unwrap();
+    let plan = world.next_plan().await.unwrap();
     let audience = world
         .store()
         .audience(&plan, plan.cutoff, 10)

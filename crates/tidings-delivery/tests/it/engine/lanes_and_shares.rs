@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings_core::message::{Audience, NewMessage};
+use tidings_core::message::{Audience, MessageState, NewMessage};
 use tidings_webpush::{PushResource, PushService};
 use tokio::sync::Semaphore;
 
-use crate::rig::{Rig, answer, other_application};
+use crate::rig::{Fault, Rig, answer, other_application};
 
 #[tokio::test(start_paused = true)]
 async fn each_member_is_posted_to_once_if_all_goes_well() {
@@ -117,6 +117,69 @@ async fn a_small_application_does_not_wait_behind_a_big_ones_broadcasts() {
         assert_eq!(rig.push_service.posts(&resource).len(), 1);
     }
     rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_applications_direct_message_is_planned_among_the_first_of_a_big_ones() {
+    let mut rig = Rig::start(|_, _| answer(201), None).await;
+    let (person, resource) = rig.subscribe(PushService::Fcm).await;
+    let key = rig.add_other_application().await;
+    let app = other_application();
+    let subscription = rig.entities.subscription_at(PushService::Fcm);
+    let (theirs, their_resource) = rig.register(subscription, app, key).await;
+    rig.commanded.fail("next_plans", Fault::Hangs);
+    for _ in 0..300 {
+        rig.send(rig.direct(vec![person])).await;
+    }
+    let second = rig
+        .send(NewMessage {
+            application: app,
+            ..rig.direct(vec![theirs])
+        })
+        .await;
+    let planned = rig.commanded.calls("add_planned");
+    rig.commanded
+        .fail_after(planned + 64, "add_planned", Fault::Hangs);
+    rig.commanded.mend("next_plans");
+    assert_eq!(rig.wait_until_done(second).await.counts.accepted, 1);
+    assert_eq!(rig.push_service.posts(&their_resource).len(), 1);
+    let rounds = rig.commanded.calls("next_plans");
+    rig.commanded.mend("add_planned");
+    rig.wait_until(|| rig.push_service.posts(&resource).len() == 300)
+        .await;
+    let rounds = rig.commanded.calls("next_plans") - rounds;
+    assert!(rounds < 10, "many in one round: {rounds}");
+    rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_broadcast_is_planned_while_a_big_one_still_is() {
+    let mut rig = Rig::start(|_, _| answer(201), None).await;
+    rig.subscribe_many(4196, PushService::Fcm).await;
+    let key = rig.add_other_application().await;
+    let app = other_application();
+    let subscription = rig.entities.subscription_at(PushService::Mozilla);
+    let (_, resource) = rig.register(subscription, app, key).await;
+    rig.commanded.fail("next_plans", Fault::Hangs);
+    let big = rig.broadcast().await;
+    // Ids know who came first by the millisecond.
+    rig.entities.clock.advance(Duration::from_millis(1));
+    let another = rig.broadcast().await;
+    let small = rig
+        .send(NewMessage {
+            application: app,
+            ..rig.message(Audience::All)
+        })
+        .await;
+    rig.commanded.fail_after(2, "add_planned", Fault::Hangs);
+    rig.commanded.mend("next_plans");
+    rig.wait_until(|| rig.push_service.posts(&resource).len() == 1)
+        .await;
+    assert_eq!(rig.look(big).await.state, MessageState::Planning);
+    assert_eq!(rig.look(big).await.counts.targeted, 4096);
+    assert_eq!(rig.look(another).await.counts.targeted, 0, "its own turn");
+    rig.wait_until_done(small).await;
+    rig.crash().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -75,7 +75,7 @@ async fn a_full_disk_is_told_once_before_anything_is_sent_and_ends_by_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_damaged_is_told_once_for_each_cause_and_stops_no_sending() {
+async fn what_is_damaged_is_told_once_for_each_message_and_stops_no_sending() {
     let (log, _guard) = Log::of_this_thread();
     let mut rig = Rig::start(|_, _| answer(201), None).await;
     rig.push_service.answer_after(Duration::from_millis(100));
@@ -84,13 +84,56 @@ async fn what_is_damaged_is_told_once_for_each_cause_and_stops_no_sending() {
     rig.wait_until(|| rig.push_service.all_posts() > 0).await;
     for cause in ["this page", "that page"] {
         rig.commanded.fail("add_planned", Fault::Refuses(cause));
-        rig.broadcast().await;
+        let damaged = rig.broadcast().await;
         rig.pass(Duration::from_mins(1)).await;
         assert_eq!(log.lines(cause), 1);
+        assert_eq!(log.lines(&damaged.to_string()), 1);
+        assert_eq!(rig.look(damaged).await.state, MessageState::Failed);
     }
+    assert_eq!(log.lines("ERROR"), 2);
     assert_eq!(rig.alerted(), []);
     assert_eq!(rig.look(first).await.counts.accepted, 300);
     rig.commanded.mend("add_planned");
-    rig.wait_until(|| rig.push_service.all_posts() == 900).await;
+    let next = rig.broadcast().await;
+    assert_eq!(rig.wait_until_done(next).await.counts.accepted, 300);
+    rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_is_refused_for_good_has_failed_and_others_go_on() {
+    for method in ["audience", "add_planned"] {
+        let (log, _guard) = Log::of_this_thread();
+        let mut rig = Rig::start(|_, _| answer(201), None).await;
+        let (person, _) = rig.subscribe(PushService::Fcm).await;
+        rig.commanded.fail("next_plans", Fault::Hangs);
+        let damaged = rig.send(rig.direct(vec![person])).await;
+        rig.commanded.refuse_plan(method, damaged);
+        let good = rig.send(rig.direct(vec![person])).await;
+        let broadcast = rig.broadcast().await;
+        rig.commanded.mend("next_plans");
+        rig.settle().await;
+        let planned = rig.look(good).await.state;
+        assert_ne!(planned, MessageState::Planning, "{method}: no time passed");
+        assert_eq!(rig.wait_until_done(broadcast).await.counts.accepted, 1);
+        assert_eq!(rig.wait_until_done(good).await.counts.accepted, 1);
+        assert_eq!(rig.look(damaged).await.state, MessageState::Failed);
+        assert_eq!(rig.commanded.calls(method), 5 + 2, "{method}");
+        assert_eq!(log.lines("ERROR"), 1, "{method}");
+        assert_eq!(log.lines(&damaged.to_string()), 1, "{method}");
+        rig.shutdown().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_is_refused_now_and_then_goes_on() {
+    let mut rig = Rig::start(|_, _| answer(201), None).await;
+    rig.subscribe_many(3, PushService::Fcm).await;
+    rig.commanded.fail("audience", Fault::Refuses("this page"));
+    let message = rig.broadcast().await;
+    rig.wait_until(|| rig.commanded.calls("audience") == 4)
+        .await;
+    assert_eq!(rig.look(message).await.state, MessageState::Planning);
+    rig.commanded.mend("audience");
+    assert_eq!(rig.wait_until_done(message).await.counts.accepted, 3);
     rig.shutdown().await;
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use tidings_core::application::ApplicationId;
 use tidings_core::batch::{NewBatch, Selection};
-use tidings_core::store::PlannedStep;
+use tidings_core::store::{PlanRound, PlannedStep};
 use tidings_core::subscription::PushServiceGroup;
 use tidings_webpush::PushService;
 use tokio::sync::Semaphore;
@@ -36,7 +37,13 @@ async fn many_waiting_batches_do_not_delay_the_first_post() {
 /// Plans the message that waits for it, with a batch for each delivery to the only subscription.
 async fn plan_one_by_one(rig: &Rig) {
     let now = rig.clock_now();
-    let plan = rig.store.next_plan(now).await.unwrap().unwrap();
+    let round = PlanRound {
+        now,
+        after: ApplicationId::DEFAULT,
+        direct: 1,
+        bulk: 1,
+    };
+    let plan = rig.store.next_plans(round).await.unwrap().remove(0);
     let members = rig.store.audience(&plan, plan.cutoff, 10).await.unwrap();
     let batch = NewBatch {
         group: PushServiceGroup::of_service(PushService::Fcm),

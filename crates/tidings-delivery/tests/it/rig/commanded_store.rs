@@ -12,8 +12,8 @@ use tidings_core::id::{MessageId, VapidKeyId};
 use tidings_core::message::{MessageRecord, MessageToSend, NewMessage, Plan};
 use tidings_core::store::{
     Accepted, AudienceMember, BatchStore, Claim, DueGroup, IdempotencyKey, KeptToken, LoadedMember,
-    MessageStore, NewVapidKey, Page, PageRequest, PassEnd, PassTimes, PlannedStep, Recorded, Store,
-    StoreError, SuspectedWave, VapidKeyStore,
+    MessageStore, NewVapidKey, Page, PageRequest, PassEnd, PassTimes, PlanRound, PlannedStep,
+    Recorded, Store, StoreError, SuspectedWave, VapidKeyStore,
 };
 use tidings_core::subscription::PushServiceGroup;
 use tidings_core::vapid_key::{VapidKeyRecord, VapidKeyState};
@@ -51,6 +51,8 @@ pub(crate) struct CommandedStore {
     refused: Mutex<Refused>,
     /// The push service whose batches cannot be claimed.
     unclaimable: Mutex<Option<PushServiceGroup>>,
+    /// The message whose plan this method refuses.
+    unplannable: Mutex<Option<(&'static str, MessageId)>>,
 }
 
 /// Whose outcomes are refused.
@@ -74,6 +76,7 @@ impl CommandedStore {
             recorded: Mutex::default(),
             refused: Mutex::default(),
             unclaimable: Mutex::default(),
+            unplannable: Mutex::default(),
         }
     }
 
@@ -106,6 +109,19 @@ impl CommandedStore {
     /// The batches of this push service cannot be claimed; those of others can.
     pub(crate) fn refuse_claims(&self, group: Option<PushServiceGroup>) {
         *self.unclaimable.lock().unwrap() = group;
+    }
+
+    /// This method refuses the plan of this message; those of others go on.
+    pub(crate) fn refuse_plan(&self, method: &'static str, message: MessageId) {
+        *self.unplannable.lock().unwrap() = Some((method, message));
+    }
+
+    /// Whether `method` may go on with the plan of a message.
+    fn planning(&self, method: &'static str, message: MessageId) -> Result<(), StoreError> {
+        if *self.unplannable.lock().unwrap() == Some((method, message)) {
+            return Err(StoreError::Refused("damaged".into()));
+        }
+        Ok(())
     }
 
     fn refuses(&self, batch: BatchId) -> bool {
@@ -225,11 +241,26 @@ delegate! { MessageStore {
     message(app: ApplicationId, id: MessageId) -> Option<MessageRecord>;
     messages(app: ApplicationId, page: PageRequest<MessageId>) -> Page<MessageRecord, MessageId>;
     message_to_send(id: MessageId) -> Option<MessageToSend>;
-    next_plan(now: Timestamp) -> Option<Plan>;
+    next_plans(round: PlanRound) -> Vec<Plan>;
     fail_message(id: MessageId, now: Timestamp) -> bool;
-    audience(plan: &Plan, through: Seq, limit: u16) -> Vec<AudienceMember>;
-    add_planned(step: PlannedStep) -> Option<Vec<BatchId>>;
-} }
+}
+    async fn audience(
+        &self,
+        plan: &Plan,
+        through: Seq,
+        limit: u16,
+    ) -> Result<Vec<AudienceMember>, StoreError> {
+        let call = self.begin("audience").await?;
+        self.planning("audience", plan.message)?;
+        call.store.audience(plan, through, limit).await
+    }
+
+    async fn add_planned(&self, step: PlannedStep) -> Result<Option<Vec<BatchId>>, StoreError> {
+        let call = self.begin("add_planned").await?;
+        self.planning("add_planned", step.message)?;
+        call.store.add_planned(step).await
+    }
+}
 
 delegate! { BatchStore {
     due_groups() -> Vec<DueGroup>;
