@@ -59,8 +59,16 @@ impl Readers {
                 .push(connection);
             result
         });
-        task.await
-            .map_err(|error| StoreError::Unavailable(Box::new(error)))?
+        task.await.map_err(|error| {
+            let is_panic = error.is_panic();
+            let error = Box::new(error);
+            // A defect: whoever insists would ask without end.
+            if is_panic {
+                StoreError::Refused(error)
+            } else {
+                StoreError::Unavailable(error)
+            }
+        })?
     }
 }
 
@@ -78,7 +86,7 @@ mod tests {
         let readers = Readers::open(directory.path()).unwrap();
         for _ in 0..2 * CONNECTIONS {
             let panicked = readers.run(|_| -> Result<(), _> { panic!("a defect") });
-            assert!(panicked.await.is_err());
+            assert!(matches!(panicked.await, Err(StoreError::Refused(_))));
         }
         let read = readers.run(|connection| {
             let sql = "SELECT count(*) FROM applications";
