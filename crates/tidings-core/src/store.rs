@@ -13,8 +13,8 @@ mod subscriptions;
 use crate::sealing::SealingError;
 pub use crate::store::api_tokens::{ApiTokenStore, ApiTokenUse, NewApiToken};
 pub use crate::store::batches::{
-    BatchStore, Claim, DueGroup, LoadedMember, PassEnd, PassTimes, Recorded, SendTarget,
-    SuspectedWave,
+    BatchStore, Claim, DueGroup, LoadedMember, LoadedMembers, PassEnd, PassTimes, Recorded,
+    SendTarget, SuspectedWave,
 };
 pub use crate::store::imports::{
     ImportStore, Imported, RestoreStore, Restored, SuspectPage, SuspectsDecided,

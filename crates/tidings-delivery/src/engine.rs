@@ -9,6 +9,8 @@ mod dispatcher;
 mod encrypting;
 mod keyring;
 mod left_out;
+mod next_attempts;
+mod pass;
 mod pass_report;
 mod planner;
 mod record_health;
@@ -17,6 +19,7 @@ mod rests;
 mod sender;
 mod shares;
 mod token_keeper;
+mod turns;
 
 use std::fmt;
 use std::num::{NonZeroU16, NonZeroUsize};

@@ -381,7 +381,7 @@ impl<H: Harness> World<H> {
             .store()
             .load_members(batch, positions.collect(), self.now())
             .await;
-        let mut loaded = loaded.unwrap();
+        let mut loaded = loaded.unwrap().turn;
         loaded.sort_by_key(|member| member.position);
         loaded
     }

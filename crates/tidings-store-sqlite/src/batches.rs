@@ -12,8 +12,8 @@ use tidings_core::clock::Timestamp;
 use tidings_core::delivery::Outcome;
 use tidings_core::id::{MessageId, SubscriptionId, VapidKeyId};
 use tidings_core::store::{
-    BatchStore, Claim, DueGroup, LoadedMember, PassEnd, PassTimes, Recorded, SendTarget,
-    StoreError, SuspectedWave,
+    BatchStore, Claim, DueGroup, LoadedMember, LoadedMembers, PassEnd, PassTimes, Recorded,
+    SendTarget, StoreError, SuspectedWave,
 };
 use tidings_core::subscription::PushServiceGroup;
 
@@ -41,7 +41,7 @@ impl BatchStore for SqliteStore {
         batch: &Batch,
         positions: Vec<Position>,
         now: Timestamp,
-    ) -> Result<Vec<LoadedMember>, StoreError> {
+    ) -> Result<LoadedMembers, StoreError> {
         let members: Vec<_> = positions
             .into_iter()
             .filter_map(|position| Some((position, batch.selection.seq_at(position)?)))
@@ -311,32 +311,35 @@ fn load(
     owner: Owner,
     members: &[(Position, Seq)],
     now: Timestamp,
-) -> Result<Vec<LoadedMember>, StoreError> {
+) -> Result<LoadedMembers, StoreError> {
     let (Some((first, _)), Some((last, _))) = (
         members.iter().min_by_key(|(position, _)| *position),
         members.iter().max_by_key(|(position, _)| *position),
     ) else {
-        return Ok(Vec::new());
+        return Ok(LoadedMembers::default());
     };
     let retrying = retrying(connection, owner.batch, *first, *last)?;
-    let turn: Vec<_> = members
-        .iter()
-        .filter_map(|(position, seq)| match retrying.get(position) {
-            Some((_, next_attempt_at)) if *next_attempt_at > now => None,
-            Some((attempts, _)) => Some((*position, *seq, *attempts)),
-            None => Some((*position, *seq, 0)),
-        })
-        .collect();
+    let (mut turn, mut waiting) = (Vec::with_capacity(members.len()), Vec::new());
+    for (position, seq) in members {
+        match retrying.get(position) {
+            Some((_, next_attempt_at)) if *next_attempt_at > now => {
+                waiting.push((*position, *next_attempt_at));
+            }
+            Some((attempts, _)) => turn.push((*position, *seq, *attempts)),
+            None => turn.push((*position, *seq, 0)),
+        }
+    }
     let seqs = turn.iter().map(|(_, seq, _)| *seq).collect();
     let mut targets = targets(connection, seals, owner, &seqs)?;
-    Ok(turn
+    let turn = turn
         .into_iter()
         .map(|(position, seq, attempts)| LoadedMember {
             position,
             attempts,
             target: targets.remove(&seq).map(Box::new),
         })
-        .collect())
+        .collect();
+    Ok(LoadedMembers { turn, waiting })
 }
 
 /// Who of these positions waits for another attempt.

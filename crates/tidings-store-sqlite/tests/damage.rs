@@ -123,7 +123,7 @@ async fn a_damaged_subscription_keeps_nobody_else_from_getting_a_message() {
         let positions = (0..3).map(Position).collect();
         let loaded = store.load_members(&leased.batch, positions, now).await;
         let loaded = loaded.unwrap();
-        let can_be_sent_to: Vec<bool> = loaded.iter().map(|m| m.target.is_some()).collect();
+        let can_be_sent_to: Vec<bool> = loaded.turn.iter().map(|m| m.target.is_some()).collect();
         assert_eq!(can_be_sent_to, [true, false, true], "{sql}");
     }
 }

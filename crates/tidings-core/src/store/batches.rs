@@ -41,6 +41,15 @@ pub struct DueGroup {
     pub not_before: Timestamp,
 }
 
+/// Members of a batch, as far as they were asked for.
+#[derive(Clone, Debug, Default)]
+pub struct LoadedMembers {
+    /// Those whose turn it is.
+    pub turn: Vec<LoadedMember>,
+    /// Those who wait for a later attempt, and until when.
+    pub waiting: Vec<(Position, Timestamp)>,
+}
+
 /// A member of a batch whose turn it is.
 #[derive(Clone, Debug)]
 pub struct LoadedMember {
@@ -137,15 +146,15 @@ pub trait BatchStore: Send + Sync {
     /// is released, or when it is lost: on SQLite with the process, on PostgreSQL with its time.
     async fn claim_due(&self, claim: Claim) -> Result<Vec<LeasedBatch>, StoreError>;
 
-    /// The members at `positions` whose turn it is: those that do not wait for a later attempt. One
-    /// that is not active any more has no target, nor has one that the message named by its person
-    /// and that is not that person's any more.
+    /// The members at `positions`: whose turn it is, and who waits for a later attempt. One that is not
+    /// active any more has no target, nor has one that the message named by its person and that is
+    /// not that person's any more.
     async fn load_members(
         &self,
         batch: &Batch,
         positions: Vec<Position>,
         now: Timestamp,
-    ) -> Result<Vec<LoadedMember>, StoreError>;
+    ) -> Result<LoadedMembers, StoreError>;
 
     /// Records outcomes: final ones once and for all (recording one again changes nothing),
     /// others as the delivery's next attempt. Who accepts is known to have done so from then on, until

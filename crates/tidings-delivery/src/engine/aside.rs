@@ -3,6 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
+use tidings_core::batch::Position;
 use tidings_core::store::LoadedMember;
 use tokio::time::Instant;
 
@@ -50,18 +51,19 @@ impl Aside {
         self.members.push_back((since, member));
     }
 
-    /// Drops those that have waited for long; their origins are slow. Whether there were any.
-    pub(super) fn give_up(&mut self, now: Instant) -> bool {
-        let before = self.members.len();
+    /// Drops those that have waited for long; their origins are slow. Who they are.
+    pub(super) fn give_up(&mut self, now: Instant) -> Vec<Position> {
+        let mut given_up = Vec::new();
         let slow = &mut self.slow;
         self.members.retain(|(since, member)| {
             let waits = now.saturating_duration_since(*since) < PATIENCE;
             if !waits {
                 slow.insert(origin(member).to_owned());
+                given_up.push(member.position);
             }
             waits
         });
-        self.members.len() < before
+        given_up
     }
 }
 

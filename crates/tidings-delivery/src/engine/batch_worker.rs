@@ -1,25 +1,24 @@
 //! One pass over a claimed batch.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::future;
 use tidings_core::batch::{Batch, LeasedBatch, Position};
-use tidings_core::clock::Timestamp;
-use tidings_core::delivery::{LastAnswer, Outcome, OutcomeKind, remaining_ttl};
-use tidings_core::store::{LoadedMember, PassEnd, SendTarget, StoreError};
+use tidings_core::delivery::{LastAnswer, Outcome, OutcomeKind};
+use tidings_core::store::{LoadedMembers, PassEnd, StoreError};
 use tidings_webpush::PushService;
-use tokio::task::JoinError;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::aside::{Aside, PATIENCE, origin};
+use crate::engine::aside::{Aside, PATIENCE};
 use crate::engine::deliveries::Deliveries;
 use crate::engine::left_out::LeftOut;
+use crate::engine::pass::{Onward, Pass, PassError};
 use crate::engine::recorder::{Recorder, Recording};
-use crate::engine::sender::{BatchMessage, Sender, outcome_without_attempt, visitor};
+use crate::engine::sender::{BatchMessage, Sender, visitor};
 use crate::engine::shares::OpenBatch;
-use crate::manners::{Busy, Entry, Manners, Visit};
+use crate::manners::{Busy, Manners};
 
 /// Members that are loaded at once.
 const LOADED_AT_ONCE: usize = 256;
@@ -32,49 +31,6 @@ pub(super) struct BatchWorker {
     pub(super) stop: CancellationToken,
 }
 
-/// Why a pass broke off. What was answered until then is recorded.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum PassError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("a delivery ended without an outcome: {0}")]
-    Delivery(#[from] JoinError),
-}
-
-/// A pass under way.
-struct Pass {
-    batch: Arc<Batch>,
-    message: Arc<BatchMessage>,
-    deliveries: Deliveries,
-    /// Members whose origin had no room, while there may be some for others.
-    aside: Aside,
-    /// Those who are left for another pass.
-    left_out: LeftOut,
-    /// Gone when all that can be posted at once is.
-    open: Option<OpenBatch>,
-}
-
-/// What follows from asking whether a member may be sent to.
-enum Turn {
-    Begun,
-    /// There is no room for anybody.
-    NoRoom(LoadedMember),
-    /// Its origin has no room.
-    Crowded(LoadedMember),
-    /// It is left for another pass.
-    LeftOut,
-    /// The engine stops.
-    Stopped,
-}
-
-/// Whether a pass goes on.
-#[derive(PartialEq, Eq)]
-enum Onward {
-    Yes,
-    /// The engine stops, or nobody of this push service is sent to for now.
-    No,
-}
-
 impl BatchWorker {
     /// Sends to every member whose turn it is, records what became of it, and ends the claim. The
     /// batch counts as open until all that can be posted is.
@@ -85,7 +41,12 @@ impl BatchWorker {
     ) -> Result<PassEnd, PassError> {
         let policy = &self.sender.policy;
         let recorder = Recorder::new(self.recording.clone(), leased);
-        let Some(message) = self.message(&leased.batch).await? else {
+        let read = tokio::select! {
+            biased;
+            read = self.message(&leased.batch) => read?,
+            () = self.stop.cancelled() => return Ok(recorder.finish(None).await?),
+        };
+        let Some(message) = read else {
             return Ok(refuse_all(recorder, &leased.batch).await?);
         };
         let mut pass = Pass {
@@ -95,10 +56,11 @@ impl BatchWorker {
             aside: Aside::default(),
             left_out: LeftOut::default(),
             open: Some(open),
+            look_after: Instant::now(),
         };
         let mut sent = self.send_all(&mut pass).await;
         if sent.is_ok() {
-            sent = self.wait_for_answers(&mut pass).await;
+            sent = self.see_through(&mut pass).await;
         }
         // Whatever broke the pass off, what was posted must not be posted again.
         let drained = pass.deliveries.drain(&self.stop, policy.drain).await;
@@ -115,7 +77,8 @@ impl BatchWorker {
     /// not be found next time either, and the batch would be tried for ever.
     async fn message(&self, batch: &Batch) -> Result<Option<BatchMessage>, StoreError> {
         let store = &self.recording.store;
-        let message = match store.message_to_send(batch.message).await {
+        let read = || store.message_to_send(batch.message);
+        let message = match self.recording.insist(read).await {
             Err(error) if error.is_damage() => {
                 let now = self.recording.clock.now();
                 if store.fail_message(batch.message, now).await? {
@@ -145,223 +108,147 @@ impl BatchWorker {
         // Not for a single probe; nor do many push services have much to expect each.
         let opens_ahead =
             !is_shared(&batch) && !self.manners.is_left_alone(&batch.group, Instant::now());
-        for chunk in unsettled.chunks(LOADED_AT_ONCE) {
-            if self.wait_until_recorded(pass).await? == Onward::No {
+        let mut chunks = unsettled.chunks(LOADED_AT_ONCE);
+        while let Some(chunk) = chunks.next() {
+            let expected = opens_ahead.then_some(left);
+            left -= chunk.len();
+            if self.give_turns(pass, chunk, expected).await? == Onward::No {
+                pass.left_out.behind(chunks.flatten().copied());
                 return Ok(());
             }
-            let store = &self.recording.store;
-            let now = self.recording.clock.now();
-            let members = store.load_members(&batch, chunk.to_vec(), now).await?;
-            if opens_ahead {
-                self.sender.expect(&members, left);
-            }
-            left -= chunk.len();
-            for member in members {
-                if self.take_turn(pass, member).await? == Onward::No {
-                    return Ok(());
-                }
-            }
-        }
-        self.settle_aside(pass).await
-    }
-
-    async fn wait_for_answers(&self, pass: &mut Pass) -> Result<(), PassError> {
-        pass.open = None;
-        while !pass.deliveries.are_over() {
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Ok(()),
-                ended = pass.deliveries.next() => pass.deliveries.take(ended).await?,
-            }
+            self.try_again(pass).await?;
         }
         Ok(())
     }
 
-    /// Nothing is sent while what becomes of it cannot be recorded.
-    async fn wait_until_recorded(&self, pass: &mut Pass) -> Result<Onward, PassError> {
+    /// Loads members and gives those their turn who do not wait for a later attempt. Connections
+    /// are opened for as many as are `expected`.
+    async fn give_turns(
+        &self,
+        pass: &mut Pass,
+        positions: &[Position],
+        expected: Option<usize>,
+    ) -> Result<Onward, PassError> {
+        if self.wait_until_recorded(pass).await? == Onward::No {
+            return Ok(Onward::No);
+        }
+        let Some(loaded) = self.load(pass, positions).await? else {
+            return Ok(Onward::No);
+        };
+        let now = self.recording.clock.now();
+        for (position, at) in loaded.waiting {
+            pass.deliveries
+                .recorder
+                .next_attempts
+                .add(position, at, now);
+        }
+        if let Some(expected) = expected {
+            self.sender.expect(&loaded.turn, expected);
+        }
+        self.take_turns(pass, loaded.turn).await
+    }
+
+    /// Loads members, while what ends is recorded. `None` if the engine stops.
+    async fn load(
+        &self,
+        pass: &mut Pass,
+        positions: &[Position],
+    ) -> Result<Option<LoadedMembers>, PassError> {
+        let recording = self.recording.clone();
+        let (batch, positions) = (Arc::clone(&pass.batch), positions.to_vec());
+        // A task, for the same reason as deliveries are.
+        let mut loading = JoinSet::new();
+        loading.spawn(async move {
+            let Recording { store, clock, .. } = &recording;
+            let load = || store.load_members(&batch, positions.clone(), clock.now());
+            recording.insist(load).await
+        });
         loop {
-            if self.stop.is_cancelled() {
-                return Ok(Onward::No);
-            }
-            let health = &self.recording.health;
-            let backlog = pass.deliveries.recorder.backlog().clone();
-            if health.is_well() && !backlog.is_full() {
-                return Ok(Onward::Yes);
-            }
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Ok(Onward::No),
+                () = self.stop.cancelled() => return Ok(None),
+                Some(loaded) = loading.join_next() => return Ok(Some(loaded??)),
                 ended = pass.deliveries.next() => pass.deliveries.take(ended).await?,
-                ((), ()) = future::join(health.well(), backlog.room()) => {}
             }
         }
     }
 
-    /// Begins a member's delivery, or puts it aside where others may go first.
-    async fn take_turn(&self, pass: &mut Pass, member: LoadedMember) -> Result<Onward, PassError> {
-        pass.deliveries.take_ended().await?;
-        match self.wait_for_turn(pass, member).await? {
-            Turn::Begun => Ok(Onward::Yes),
-            Turn::LeftOut => Ok(self.unless_closed(pass)),
-            Turn::Crowded(member) | Turn::NoRoom(member) => {
-                let now = Instant::now();
-                if !pass.aside.put(member, now) {
-                    pass.left_out.try_at(now + PATIENCE);
-                }
-                self.shorten_aside(pass).await
-            }
-            Turn::Stopped => Ok(Onward::No),
-        }
-    }
-
-    /// Goes on with those aside while they are too many. Whose origin is slow is left out: it would
-    /// hold up all the others.
-    async fn shorten_aside(&self, pass: &mut Pass) -> Result<Onward, PassError> {
-        while pass.aside.is_full() {
-            if self.try_aside(pass).await? == Onward::No {
-                return Ok(Onward::No);
-            }
+    /// Waits for the answers. Who is aside begins meanwhile as soon as there is room, and whose next
+    /// attempt is due is tried again: neither waits for the slowest answer, nor does the pass go on
+    /// for them when all have come. Once all that can be is posted, the batch keeps no other from
+    /// being opened.
+    async fn see_through(&self, pass: &mut Pass) -> Result<(), PassError> {
+        let patient_until = Instant::now() + PATIENCE;
+        while !self.stop.is_cancelled() {
+            self.try_aside(pass).await?;
+            self.try_again(pass).await?;
             let now = Instant::now();
-            if pass.aside.give_up(now) {
-                pass.left_out.try_at(now + PATIENCE);
-            }
-            if pass.aside.is_full() {
-                self.wait_for_first_aside(pass).await?;
-            }
-        }
-        Ok(Onward::Yes)
-    }
-
-    /// Begins what is still aside when all others had their turn. For long only while answers are
-    /// waited for anyway, and then the batch keeps no other from being opened.
-    async fn settle_aside(&self, pass: &mut Pass) -> Result<(), PassError> {
-        let until = Instant::now() + PATIENCE;
-        while self.try_aside(pass).await? == Onward::Yes && !pass.aside.is_empty() {
-            if Instant::now() >= until {
+            let gives_up = pass.aside.is_empty() || now >= patient_until;
+            if gives_up {
                 pass.open = None;
-                if pass.deliveries.are_over() {
-                    pass.left_out.try_at(until + PATIENCE);
-                    break;
-                }
             }
-            self.wait_for_first_aside(pass).await?;
+            if gives_up && pass.deliveries.are_over() {
+                let aside = pass.aside.take();
+                let aside = aside.into_iter().map(|(_, member)| member.position);
+                pass.left_out.until(now + PATIENCE, aside);
+                return Ok(());
+            }
+            self.wait_for_a_change(pass).await?;
         }
         Ok(())
     }
 
-    /// Begins as many of those aside as there is room for.
-    async fn try_aside(&self, pass: &mut Pass) -> Result<Onward, PassError> {
-        let mut crowded = HashSet::new();
-        for (since, member) in pass.aside.take() {
-            if crowded.contains(origin(&member)) {
-                pass.aside.keep(since, member);
-                continue;
-            }
-            match self.wait_for_turn(pass, member).await? {
-                Turn::Begun | Turn::LeftOut => {}
-                Turn::Crowded(member) | Turn::NoRoom(member) => {
-                    crowded.insert(origin(&member).to_owned());
-                    pass.aside.keep(since, member);
-                }
-                Turn::Stopped => return Ok(Onward::No),
-            }
-        }
-        Ok(Onward::Yes)
-    }
-
-    async fn wait_for_first_aside(&self, pass: &mut Pass) -> Result<(), PassError> {
-        let Some(target) = pass.aside.first().and_then(|first| first.target.clone()) else {
+    /// Tries those again whose time has come, unless the push service is left alone.
+    async fn try_again(&self, pass: &mut Pass) -> Result<(), PassError> {
+        let Some(at) = pass.look_at() else {
             return Ok(());
         };
-        self.wait_for_room(pass, &target, Busy::Origin).await
-    }
-
-    /// Begins a member's delivery as soon as there is room for anybody.
-    async fn wait_for_turn(
-        &self,
-        pass: &mut Pass,
-        mut member: LoadedMember,
-    ) -> Result<Turn, PassError> {
-        loop {
-            if self.wait_until_recorded(pass).await? == Onward::No {
-                return Ok(Turn::Stopped);
-            }
-            member = match self.enter(pass, member).await? {
-                Turn::NoRoom(member) => member,
-                turn => return Ok(turn),
-            };
-            if let Some(target) = &member.target {
-                self.wait_for_room(pass, target, Busy::Everybody).await?;
+        let now = Instant::now();
+        if at > now {
+            return Ok(());
+        }
+        let batch = &pass.batch;
+        if let Err(wait) = self.manners.may_claim(&batch.group, batch.lane, now) {
+            pass.look_after = now + wait;
+            return Ok(());
+        }
+        let due = pass.take_due(now);
+        let mut chunks = due.chunks(LOADED_AT_ONCE);
+        while let Some(chunk) = chunks.next() {
+            if self.give_turns(pass, chunk, None).await? == Onward::No {
+                pass.left_out.behind(chunks.flatten().copied());
+                break;
             }
         }
+        Ok(())
     }
 
-    /// Waits until it is worth asking for a member again, but never for long.
-    async fn wait_for_room(
-        &self,
-        pass: &mut Pass,
-        target: &SendTarget,
-        busy: Busy,
-    ) -> Result<(), PassError> {
-        let visitor = visitor(&pass.batch, target);
+    /// Waits until an answer comes, there is room for who is aside, or somebody is to be tried again.
+    async fn wait_for_a_change(&self, pass: &mut Pass) -> Result<(), PassError> {
+        let first_aside = pass.aside.first().and_then(|first| first.target.clone());
+        let batch = Arc::clone(&pass.batch);
+        let room = async {
+            let Some(target) = &first_aside else {
+                return future::pending().await;
+            };
+            let visitor = visitor(&batch, target);
+            self.manners.room(&visitor, Busy::Origin).await;
+        };
+        let look_at = pass.look_at();
+        let due = async {
+            let Some(at) = look_at else {
+                return future::pending().await;
+            };
+            tokio::time::sleep_until(at).await;
+        };
         tokio::select! {
             biased;
             () = self.stop.cancelled() => {}
             ended = pass.deliveries.next() => pass.deliveries.take(ended).await?,
-            () = self.manners.room(&visitor, busy) => {}
+            () = room => {}
+            () = due => {}
         }
         Ok(())
-    }
-
-    /// Asks whether a member may be sent to, and begins if so.
-    async fn enter(&self, pass: &mut Pass, member: LoadedMember) -> Result<Turn, PassError> {
-        let now = self.recording.clock.now();
-        let target = match final_without_attempt(pass, &member, now) {
-            Ok(target) => target,
-            Err(kind) => {
-                let outcome = outcome_without_attempt(&member, kind);
-                let waiting = pass.deliveries.recorder.backlog().add();
-                pass.deliveries.recorder.add(outcome, waiting);
-                pass.deliveries.recorder.flush_if_many().await?;
-                return Ok(Turn::Begun);
-            }
-        };
-        let visitor = visitor(&pass.batch, target);
-        let now = Instant::now();
-        Ok(match self.manners.enter(&visitor, now) {
-            Entry::Go(visit) => {
-                self.begin(pass, member, visit);
-                Turn::Begun
-            }
-            Entry::Full(Busy::Everybody) => Turn::NoRoom(member),
-            Entry::Full(Busy::Origin) => Turn::Crowded(member),
-            Entry::Later(wait) => {
-                if let Some(target) = member.target {
-                    pass.left_out.add(*target, now + wait);
-                }
-                Turn::LeftOut
-            }
-        })
-    }
-
-    fn begin(&self, pass: &mut Pass, member: LoadedMember, visit: Visit) {
-        let sender = Arc::clone(&self.sender);
-        let (batch, message) = (Arc::clone(&pass.batch), Arc::clone(&pass.message));
-        pass.deliveries
-            .begin(async move { sender.deliver(&batch, &message, member, visit).await });
-    }
-
-    /// Nobody else of a push service that is left alone needs to be looked at.
-    fn unless_closed(&self, pass: &Pass) -> Onward {
-        let batch = &pass.batch;
-        let open = self
-            .manners
-            .may_claim(&batch.group, batch.lane, Instant::now());
-        if open.is_ok() {
-            Onward::Yes
-        } else {
-            Onward::No
-        }
     }
 }
 
@@ -387,18 +274,4 @@ async fn refuse_all(mut recorder: Recorder, batch: &Batch) -> Result<PassEnd, St
 /// Whether the members may be at different push services.
 fn is_shared(batch: &Batch) -> bool {
     batch.group.service() == PushService::Other
-}
-
-/// What a member is to be sent to; or what became of it before its turn.
-fn final_without_attempt<'a>(
-    pass: &Pass,
-    member: &'a LoadedMember,
-    now: Timestamp,
-) -> Result<&'a SendTarget, OutcomeKind> {
-    if pass.message.cancelled {
-        return Err(OutcomeKind::Cancelled);
-    }
-    let target = member.target.as_deref().ok_or(OutcomeKind::Ended)?;
-    let left = remaining_ttl(pass.batch.due_at, &pass.message.options, now);
-    left.map(|_| target).ok_or(OutcomeKind::Expired)
 }

@@ -9,7 +9,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::backlog::Waiting;
-use crate::engine::batch_worker::PassError;
+use crate::engine::pass::PassError;
 use crate::engine::recorder::Recorder;
 
 /// What became of a delivery, if it was begun before the engine stopped.

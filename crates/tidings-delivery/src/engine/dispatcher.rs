@@ -19,8 +19,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::engine::batch_worker::{BatchWorker, PassError};
+use crate::engine::batch_worker::BatchWorker;
 use crate::engine::clock_watch::{ClockWatch, SetBack};
+use crate::engine::pass::PassError;
 use crate::engine::record_health::Work;
 use crate::engine::rests::Rests;
 use crate::engine::shares::{OpenBatch, Shares};

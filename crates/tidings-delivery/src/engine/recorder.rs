@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use tidings_core::batch::{Batch, Lease, LeasedBatch};
 use tidings_core::clock::{Clock, Timestamp};
-use tidings_core::delivery::Outcome;
+use tidings_core::delivery::{Outcome, OutcomeKind};
 use tidings_core::metrics::Metrics;
 use tidings_core::store::{PassEnd, PassTimes, SendingStore, StoreError};
 
 use crate::engine::backlog::{Backlog, Waiting};
+use crate::engine::next_attempts::NextAttempts;
 use crate::engine::pass_report::PassReport;
 use crate::engine::record_health::RecordHealth;
 
-/// How long to wait before recording is tried again.
+/// How long to wait before the store is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What recorders of all passes share.
@@ -35,6 +36,27 @@ pub(super) struct Recorder {
     /// One for each outcome.
     waiting: Vec<Waiting>,
     report: PassReport,
+    /// Those of whom it is recorded that there will be another attempt.
+    pub(super) next_attempts: NextAttempts,
+}
+
+impl Recording {
+    /// Asks the store, however long it is not available.
+    pub(super) async fn insist<T, F>(&self, ask: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut trouble = None;
+        loop {
+            match ask().await {
+                Err(error) if error.is_transient() => {
+                    trouble.get_or_insert_with(|| self.health.trouble(&error));
+                    tokio::time::sleep(PAUSE).await;
+                }
+                answered => return answered,
+            }
+        }
+    }
 }
 
 impl Recorder {
@@ -50,6 +72,7 @@ impl Recorder {
             outcomes: Vec::new(),
             waiting: Vec::new(),
             report: PassReport::default(),
+            next_attempts: NextAttempts::default(),
         }
     }
 
@@ -93,7 +116,18 @@ impl Recorder {
         let recorded = recorded?;
         self.shared.metrics.recorded(&outcomes);
         self.report.suspected(recorded.suspected);
+        self.expect_retries(&outcomes);
         Ok(())
+    }
+
+    fn expect_retries(&mut self, recorded: &[Outcome]) {
+        for outcome in recorded {
+            if let OutcomeKind::Retrying { next_attempt_at } = outcome.kind {
+                let now = self.shared.clock.now();
+                self.next_attempts
+                    .add(outcome.position, next_attempt_at, now);
+            }
+        }
     }
 
     /// Ends the pass. Members without an outcome are due at `resume_at`, or at once.
@@ -119,16 +153,13 @@ impl Recorder {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let mut trouble = None;
-        loop {
-            match write().await {
-                Err(error) if error.is_transient() => {
-                    self.shared.metrics.record_failed();
-                    trouble.get_or_insert_with(|| self.shared.health.trouble(&error));
-                    tokio::time::sleep(PAUSE).await;
-                }
-                written => return written,
+        let written = || async {
+            let written = write().await;
+            if written.as_ref().is_err_and(StoreError::is_transient) {
+                self.shared.metrics.record_failed();
             }
-        }
+            written
+        };
+        self.shared.insist(written).await
     }
 }

@@ -166,7 +166,7 @@ pub(crate) async fn only_what_was_asked_for_is_loaded<H: Harness>(world: World<H
             .load_members(&sending.batch, asked, world.now())
             .await
             .unwrap();
-        let mut loaded = positions(&loaded);
+        let mut loaded = positions(&loaded.turn);
         loaded.sort_unstable();
         assert_eq!(loaded, [1, 3]);
         let none = world
@@ -174,7 +174,7 @@ pub(crate) async fn only_what_was_asked_for_is_loaded<H: Harness>(world: World<H
             .load_members(&sending.batch, vec![], world.now())
             .await
             .unwrap();
-        assert!(none.is_empty());
+        assert!(none.turn.is_empty() && none.waiting.is_empty());
     }
 }
 
@@ -193,7 +193,7 @@ pub(crate) async fn positions_without_a_member_are_left_out<H: Harness>(world: W
             .load_members(&sending.batch, asked, world.now())
             .await
             .unwrap();
-        let mut loaded = positions(&loaded);
+        let mut loaded = positions(&loaded.turn);
         loaded.sort_unstable();
         assert_eq!(loaded, [0, last]);
     }
@@ -230,6 +230,7 @@ pub(crate) async fn few_of_a_wide_range_are_loaded<H: Harness>(world: World<H>) 
             .await
             .unwrap();
         let ids: Vec<_> = loaded
+            .turn
             .iter()
             .map(|member| member.target.as_ref().unwrap().id)
             .collect();
@@ -345,6 +346,13 @@ pub(crate) async fn who_waits_for_another_attempt_is_left_out<H: Harness>(world:
     world.record(&sending, vec![retry]).await;
 
     assert_eq!(positions(&world.load(&sending.batch).await), [0, 2]);
+    let asked = vec![Position(0), Position(1)];
+    let loaded = world
+        .store()
+        .load_members(&sending.batch, asked, world.now())
+        .await
+        .unwrap();
+    assert_eq!(loaded.waiting, [(Position(1), next_attempt_at)]);
     world
         .entities
         .clock

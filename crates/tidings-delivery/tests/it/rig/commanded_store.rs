@@ -11,9 +11,9 @@ use tidings_core::delivery::Outcome;
 use tidings_core::id::{MessageId, VapidKeyId};
 use tidings_core::message::{MessageRecord, MessageToSend, NewMessage, Plan};
 use tidings_core::store::{
-    Accepted, AudienceMember, BatchStore, Claim, DueGroup, IdempotencyKey, KeptToken, LoadedMember,
-    MessageStore, NewVapidKey, Page, PageRequest, PassEnd, PassTimes, PlanRound, PlannedStep,
-    Recorded, Store, StoreError, SuspectedWave, VapidKeyStore,
+    Accepted, AudienceMember, BatchStore, Claim, DueGroup, IdempotencyKey, KeptToken,
+    LoadedMembers, MessageStore, NewVapidKey, Page, PageRequest, PassEnd, PassTimes, PlanRound,
+    PlannedStep, Recorded, Store, StoreError, SuspectedWave, VapidKeyStore,
 };
 use tidings_core::subscription::PushServiceGroup;
 use tidings_core::vapid_key::{VapidKeyRecord, VapidKeyState};
@@ -264,7 +264,7 @@ delegate! { MessageStore {
 
 delegate! { BatchStore {
     due_groups() -> Vec<DueGroup>;
-    load_members(batch: &Batch, positions: Vec<Position>, now: Timestamp) -> Vec<LoadedMember>;
+    load_members(batch: &Batch, positions: Vec<Position>, now: Timestamp) -> LoadedMembers;
     suspected_waves() -> Vec<SuspectedWave>;
     finish_pass(lease: &Lease, times: PassTimes) -> PassEnd;
     due_after_clock_jump(now: Timestamp, latest: Timestamp) -> u64;

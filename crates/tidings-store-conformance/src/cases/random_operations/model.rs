@@ -207,7 +207,16 @@ impl<H: Harness> Checked<H> {
             .load_members(batch, positions.collect(), now)
             .await
             .unwrap();
+        let mut waiting = loaded.waiting;
+        waiting.sort_unstable();
+        let later = model.deliveries.iter().filter_map(|delivery| {
+            let due = delivery.due(now).filter(|due| *due > now)?;
+            let outcome = self.outcome(batch, delivery, OutcomeKind::Ended);
+            Some((outcome.position, due))
+        });
+        assert_eq!(waiting, later.collect::<Vec<_>>());
         let mut loaded: Vec<_> = loaded
+            .turn
             .iter()
             .map(|m| {
                 (
