@@ -78,7 +78,7 @@ impl BatchWorker {
     async fn message(&self, batch: &Batch) -> Result<Option<BatchMessage>, StoreError> {
         let store = &self.recording.store;
         let read = || store.message_to_send(batch.message);
-        let message = match self.recording.insist(read).await {
+        let message = match self.recording.insist_on_reading(read).await {
             Err(error) if error.is_damage() => {
                 let now = self.recording.clock.now();
                 if store.fail_message(batch.message, now).await? {
@@ -161,7 +161,7 @@ impl BatchWorker {
         loading.spawn(async move {
             let Recording { store, clock, .. } = &recording;
             let load = || store.load_members(&batch, positions.clone(), clock.now());
-            recording.insist(load).await
+            recording.insist_on_reading(load).await
         });
         loop {
             tokio::select! {

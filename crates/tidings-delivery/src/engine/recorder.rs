@@ -8,6 +8,7 @@ use tidings_core::clock::{Clock, Timestamp};
 use tidings_core::delivery::{Outcome, OutcomeKind};
 use tidings_core::metrics::Metrics;
 use tidings_core::store::{PassEnd, PassTimes, SendingStore, StoreError};
+use tokio::time::Instant;
 
 use crate::engine::backlog::{Backlog, Waiting};
 use crate::engine::next_attempts::NextAttempts;
@@ -16,6 +17,9 @@ use crate::engine::record_health::RecordHealth;
 
 /// How long to wait before the store is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// How long reading is tried before the pass is broken off, to be repeated later.
+const READING: Duration = Duration::from_secs(30);
 
 /// What recorders of all passes share.
 #[derive(Clone)]
@@ -41,15 +45,33 @@ pub(super) struct Recorder {
 }
 
 impl Recording {
-    /// Asks the store, however long it is not available.
-    pub(super) async fn insist<T, F>(&self, ask: impl Fn() -> F) -> Result<T, StoreError>
+    /// Asks the store for what a pass needs, for a while if it is not available. Then others have
+    /// their turn: it may be this one place of the disk that cannot be read.
+    pub(super) async fn insist_on_reading<T, F>(
+        &self,
+        read: impl Fn() -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        self.insist(read, Some(Instant::now() + READING)).await
+    }
+
+    /// Asks the store until it is available, or until then.
+    async fn insist<T, F>(
+        &self,
+        ask: impl Fn() -> F,
+        until: Option<Instant>,
+    ) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
         let mut trouble = None;
         loop {
-            match ask().await {
-                Err(error) if error.is_transient() => {
+            let asked = ask().await;
+            let is_over = until.is_some_and(|until| Instant::now() >= until);
+            match asked {
+                Err(error) if error.is_transient() && !is_over => {
                     trouble.get_or_insert_with(|| self.health.trouble(&error));
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -160,6 +182,6 @@ impl Recorder {
             }
             written
         };
-        self.shared.insist(written).await
+        self.shared.insist(written, None).await
     }
 }

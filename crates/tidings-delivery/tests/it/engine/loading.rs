@@ -32,6 +32,29 @@ async fn what_cannot_be_read_for_a_while_is_late_by_no_more_than_that() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_can_never_be_read_lets_others_go_on() {
+    let rig = Rig::start(|_, _| answer(201), None).await;
+    let mut rig = rig.in_steps_of(Duration::from_millis(500));
+    rig.subscribe_many(10, PushService::Mozilla).await;
+    rig.commanded.fail("load_members", Fault::Hangs);
+    let hidden = rig.broadcast().await;
+    rig.pass(Duration::from_secs(1)).await;
+    rig.commanded.hide_members(Some(hidden));
+    rig.commanded.mend("load_members");
+    rig.pass(Duration::from_secs(5)).await;
+    assert_eq!(rig.alerted(), [AlertKind::OutcomesNotRecorded]);
+    let other = rig.broadcast().await;
+    rig.pass(Duration::from_secs(40)).await;
+    assert_eq!(rig.look(other).await.counts.accepted, 10);
+    assert_eq!(rig.look(hidden).await.counts.pending(), 10);
+    rig.commanded.hide_members(None);
+    rig.pass(Duration::from_secs(40)).await;
+    assert_eq!(rig.look(hidden).await.counts.accepted, 10);
+    assert_eq!(rig.alerted(), []);
+    rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn outcomes_are_recorded_while_more_members_are_loaded() {
     for fault in [Fault::Hangs, Fault::Unavailable] {
         let rig = Rig::start(|_, _| answer(201), None).await;

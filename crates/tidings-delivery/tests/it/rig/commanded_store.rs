@@ -53,6 +53,8 @@ pub(crate) struct CommandedStore {
     unclaimable: Mutex<Option<PushServiceGroup>>,
     /// The message whose plan this method refuses.
     unplannable: Mutex<Option<(&'static str, MessageId)>>,
+    /// The message whose members cannot be read.
+    unloadable: Mutex<Option<MessageId>>,
 }
 
 /// Whose outcomes are refused.
@@ -77,6 +79,7 @@ impl CommandedStore {
             refused: Mutex::default(),
             unclaimable: Mutex::default(),
             unplannable: Mutex::default(),
+            unloadable: Mutex::default(),
         }
     }
 
@@ -109,6 +112,11 @@ impl CommandedStore {
     /// The batches of this push service cannot be claimed; those of others can.
     pub(crate) fn refuse_claims(&self, group: Option<PushServiceGroup>) {
         *self.unclaimable.lock().unwrap() = group;
+    }
+
+    /// The members of this message cannot be read; those of others can.
+    pub(crate) fn hide_members(&self, message: Option<MessageId>) {
+        *self.unloadable.lock().unwrap() = message;
     }
 
     /// This method refuses the plan of this message; those of others go on.
@@ -264,13 +272,25 @@ delegate! { MessageStore {
 
 delegate! { BatchStore {
     due_groups() -> Vec<DueGroup>;
-    load_members(batch: &Batch, positions: Vec<Position>, now: Timestamp) -> LoadedMembers;
     suspected_waves() -> Vec<SuspectedWave>;
     finish_pass(lease: &Lease, times: PassTimes) -> PassEnd;
     due_after_clock_jump(now: Timestamp, latest: Timestamp) -> u64;
     release(lease: &Lease) -> ();
     renew(lease: &Lease) -> bool;
 }
+    async fn load_members(
+        &self,
+        batch: &Batch,
+        positions: Vec<Position>,
+        now: Timestamp,
+    ) -> Result<LoadedMembers, StoreError> {
+        let call = self.begin("load_members").await?;
+        if *self.unloadable.lock().unwrap() == Some(batch.message) {
+            return Err(StoreError::Unavailable("a bad sector".into()));
+        }
+        call.store.load_members(batch, positions, now).await
+    }
+
     async fn claim_due(&self, claim: Claim) -> Result<Vec<LeasedBatch>, StoreError> {
         let call = self.begin("claim_due").await?;
         let unclaimable = self.unclaimable.lock().unwrap().clone();
