@@ -111,7 +111,7 @@ impl Default for Policy {
             padding: Padding::ToMultipleOf(PADDING_STEP),
             manners: MannersPolicy::default(),
             // Less than the 256 that are promised: while some are written down, others come.
-            record_outcomes: 96,
+            record_outcomes: 128,
             record_interval: Duration::from_millis(200),
             poll: Duration::from_secs(1),
             drain: Duration::from_secs(10),

@@ -7,9 +7,10 @@ use std::num::NonZeroUsize;
 use tidings_core::batch::Lane;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Deliveries of broadcasts that encrypt at once, for each thread of the runtime: with one, a thread
-/// would look for other work after each.
-const FOR_EACH_THREAD: usize = 4;
+/// Deliveries of broadcasts that encrypt at once, for each thread of the runtime. After so many a
+/// thread looks for other work, and what they made is written: a few would make many small writes,
+/// each of which wakes the other side; many would keep direct messages waiting (decision 16).
+const FOR_EACH_THREAD: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Encrypting {
