@@ -173,7 +173,8 @@ impl Peers {
             command.arg(format!("--{name}")).arg(file);
         }
         command.args(["--encoding", push.encoding]);
-        command.arg("--key").arg(push.key.for_python()?);
+        // In one: one key of 64 begins with a hyphen.
+        command.arg(format!("--key={}", push.key.for_python()?));
         self.run(&mut command, "").await
     }
 
