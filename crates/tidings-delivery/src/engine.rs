@@ -212,13 +212,14 @@ fn dispatcher(
         public_url: parts.public_url,
         policy,
     };
+    let batch_ended = Arc::default();
     let worker = BatchWorker {
         sender: Arc::new(sender),
         manners: Arc::new(manners),
         recording,
+        shares: Shares::new(Arc::clone(&batch_ended)),
         stop: stop.clone(),
     };
-    let batch_ended = Arc::default();
     Dispatcher {
         worker,
         queue: parts.queue,
@@ -226,7 +227,6 @@ fn dispatcher(
         metrics: parts.metrics,
         tasks,
         poll,
-        shares: Shares::new(Arc::clone(&batch_ended)),
         rests: Rests::default(),
         batch_ended,
     }

@@ -1,27 +1,24 @@
 //! Batches: claiming, loading, ending a pass.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension as _, Row, Rows};
-use serde_json::json;
-use std::collections::{BTreeSet, HashMap};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 use tidings_core::application::ApplicationId;
 use tidings_core::batch::{
     Batch, BatchId, Bitmap, Lane, Lease, LeasedBatch, Position, Selection, Seq,
 };
 use tidings_core::clock::Timestamp;
 use tidings_core::delivery::Outcome;
-use tidings_core::id::{MessageId, SubscriptionId, VapidKeyId};
+use tidings_core::id::MessageId;
 use tidings_core::store::{
-    BatchStore, Claim, DueGroup, LoadedMember, LoadedMembers, PassEnd, PassTimes, Recorded,
-    SendTarget, StoreError, SuspectedWave,
+    BatchStore, Claim, DueGroup, LoadedMembers, PassEnd, PassTimes, Recorded, StoreError,
+    SuspectedWave,
 };
 use tidings_core::subscription::PushServiceGroup;
 
-use crate::accepted_before::AcceptedBefore;
 use crate::database::refused;
-use crate::subscriptions::read_receiver;
+use crate::loading::{self, Owner};
 use crate::writer::Queue;
-use crate::{Seals, SqliteStore, clock_jump, damaged_batches, outcomes, plans, pruning};
+use crate::{SqliteStore, clock_jump, damaged_batches, outcomes, plans, pruning};
 
 #[async_trait]
 impl BatchStore for SqliteStore {
@@ -52,7 +49,7 @@ impl BatchStore for SqliteStore {
             application: batch.application,
             is_range: matches!(batch.selection, Selection::Range { .. }),
         };
-        self.read(move |connection, seals| load(connection, seals, owner, &members, now))
+        self.read(move |connection, seals| loading::load(connection, seals, owner, &members, now))
             .await
     }
 
@@ -295,173 +292,12 @@ fn read_batch(row: &Row<'_>) -> Result<Batch, StoreError> {
     })
 }
 
-/// What members are members of.
-#[derive(Clone, Copy)]
-struct Owner {
-    batch: BatchId,
-    message: MessageId,
-    application: ApplicationId,
-    /// Whether they are a broadcast's, which is for everybody.
-    is_range: bool,
-}
-
-fn load(
-    connection: &Connection,
-    seals: &Seals,
-    owner: Owner,
-    members: &[(Position, Seq)],
-    now: Timestamp,
-) -> Result<LoadedMembers, StoreError> {
-    let (Some((first, _)), Some((last, _))) = (
-        members.iter().min_by_key(|(position, _)| *position),
-        members.iter().max_by_key(|(position, _)| *position),
-    ) else {
-        return Ok(LoadedMembers::default());
-    };
-    let retrying = retrying(connection, owner.batch, *first, *last)?;
-    let (mut turn, mut waiting) = (Vec::with_capacity(members.len()), Vec::new());
-    for (position, seq) in members {
-        match retrying.get(position) {
-            Some((_, next_attempt_at)) if *next_attempt_at > now => {
-                waiting.push((*position, *next_attempt_at));
-            }
-            Some((attempts, _)) => turn.push((*position, *seq, *attempts)),
-            None => turn.push((*position, *seq, 0)),
-        }
-    }
-    let seqs = turn.iter().map(|(_, seq, _)| *seq).collect();
-    let mut targets = targets(connection, seals, owner, &seqs)?;
-    let turn = turn
-        .into_iter()
-        .map(|(position, seq, attempts)| LoadedMember {
-            position,
-            attempts,
-            target: targets.remove(&seq).map(Box::new),
-        })
-        .collect();
-    Ok(LoadedMembers { turn, waiting })
-}
-
-/// Who of these positions waits for another attempt.
-fn retrying(
-    connection: &Connection,
-    batch: BatchId,
-    first: Position,
-    last: Position,
-) -> Result<HashMap<Position, (u32, Timestamp)>, StoreError> {
-    // Index: the primary key of deliveries.
-    let sql = "-- load_members
-        SELECT position, attempts, next_attempt_at
-        FROM deliveries
-        WHERE batch_id = ?1 AND position BETWEEN ?2 AND ?3 AND state = 'retrying'";
-    let mut statement = connection.prepare_cached(sql).map_err(refused)?;
-    let rows = statement
-        .query_map((batch.as_i64(), first.0, last.0), |row| {
-            Ok((
-                Position(row.get(0)?),
-                (row.get(1)?, Timestamp::from_millis(row.get(2)?)),
-            ))
-        })
-        .map_err(refused)?;
-    rows.collect::<Result<_, _>>().map_err(refused)
-}
-
-// Index: the primary key, in one go.
-const RANGE_OF_TARGETS: &str = "-- load_members
-    SELECT s.seq, s.id, s.capability, s.encoding, k.public_id
-    FROM subscriptions s
-    CROSS JOIN vapid_keys k ON k.id = s.vapid_key_id
-    WHERE s.application_id = ?1 AND s.state = 'active' AND s.seq BETWEEN ?2 AND ?3";
-
-// Index: the primary key, for each of them.
-const LIST_OF_TARGETS: &str = "-- load_members
-    SELECT s.seq, s.id, s.capability, s.encoding, k.public_id
-    FROM subscriptions s
-    JOIN vapid_keys k ON k.id = s.vapid_key_id
-    WHERE s.application_id = ?1 AND s.state = 'active'
-      AND s.seq IN (SELECT value FROM json_each(?2))
-      AND (?3 IS NULL
-        OR s.id IN (SELECT unhex(value) FROM json_each(?3))
-        OR s.user IN (SELECT value FROM json_each(?4)))";
-
-/// More seqs in a range than so many for each that is wanted are not walked.
-const WALKED_FOR_EACH: i64 = 4;
-
-/// The active subscriptions among these seqs that the message is still for: who was chosen as one of
-/// a person's, and has been detached or given to somebody else since, must not show what is not theirs.
-fn targets(
-    connection: &Connection,
-    seals: &Seals,
-    owner: Owner,
-    seqs: &BTreeSet<Seq>,
-) -> Result<HashMap<Seq, SendTarget>, StoreError> {
-    let application = owner.application.as_i64();
-    let (Some(first), Some(last)) = (seqs.first(), seqs.last()) else {
-        return Ok(HashMap::new());
-    };
-    let (first, last) = (first.as_i64(), last.as_i64());
-    let accepted_before = AcceptedBefore::of(connection, owner.application, seqs.iter().copied())?;
-    let wanted = i64::try_from(seqs.len()).unwrap_or(i64::MAX);
-    if owner.is_range && last - first < wanted.saturating_mul(WALKED_FOR_EACH) {
-        let mut statement = connection
-            .prepare_cached(RANGE_OF_TARGETS)
-            .map_err(refused)?;
-        let rows = statement.query((application, first, last));
-        return read_targets(rows.map_err(refused)?, seals, seqs, &accepted_before);
-    }
-    let (ids, users) = if owner.is_range {
-        (None, None)
-    } else {
-        plans::named(connection, owner.message)?.unzip()
-    };
-    let list: Vec<i64> = seqs.iter().map(|seq| seq.as_i64()).collect();
-    let mut statement = connection
-        .prepare_cached(LIST_OF_TARGETS)
-        .map_err(refused)?;
-    let rows = statement.query((application, json!(list).to_string(), ids, users));
-    read_targets(rows.map_err(refused)?, seals, seqs, &accepted_before)
-}
-
-fn read_targets(
-    mut rows: Rows<'_>,
-    seals: &Seals,
-    wanted: &BTreeSet<Seq>,
-    accepted_before: &AcceptedBefore,
-) -> Result<HashMap<Seq, SendTarget>, StoreError> {
-    let mut targets = HashMap::with_capacity(wanted.len());
-    while let Some(row) = rows.next().map_err(refused)? {
-        let seq = Seq::from_i64(row.get(0).map_err(refused)?);
-        if !wanted.contains(&seq) {
-            continue;
-        }
-        let id = SubscriptionId::from_bytes(row.get(1).map_err(refused)?);
-        let (subscription, encoding) = match read_receiver(row, (2, 3), seals, id) {
-            Ok(read) => read,
-            // It must not keep the rest of the batch from being sent.
-            Err(error) if error.is_damage() => {
-                seals.told.tell(id, &error);
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        let target = SendTarget {
-            id,
-            subscription,
-            encoding,
-            vapid_key: VapidKeyId::from_bytes(row.get(4).map_err(refused)?),
-            has_accepted: accepted_before.has(seq),
-        };
-        targets.insert(seq, target);
-    }
-    Ok(targets)
-}
-
 fn finish_pass(
     connection: &Connection,
     lease: &Lease,
     times: PassTimes,
 ) -> Result<PassEnd, StoreError> {
-    let PassTimes { began_at, now, .. } = times;
+    let PassTimes { looked_at, now, .. } = times;
     let sql = "-- finish_pass
         SELECT message_id, targeted, retrying,
                accepted + gone + refused + expired + ended + cancelled
@@ -485,8 +321,8 @@ fn finish_pass(
     }
     let resume_at = times.resume_at.map_or(now, |at| at.max(now));
     // The clock may have been set back meanwhile.
-    let began_at = began_at.min(now);
-    let retry_at = earliest_attempt(connection, lease.batch, began_at, resume_at)?;
+    let looked_at = looked_at.min(now);
+    let retry_at = earliest_attempt(connection, lease.batch, looked_at, resume_at)?;
     let left_out = (settled + retrying < targeted).then_some(resume_at);
     let not_before = left_out.into_iter().chain(retry_at).min().unwrap_or(now);
     let sql = "-- finish_pass
@@ -512,12 +348,12 @@ fn close(connection: &Connection, lease: &Lease) -> Result<(), StoreError> {
         .map_err(refused)
 }
 
-/// The earliest next attempt. One that was due when the pass began had its turn in it without an
-/// outcome.
+/// The earliest next attempt. One that was due when the pass looked last had its turn in it without
+/// an outcome.
 fn earliest_attempt(
     connection: &Connection,
     batch: BatchId,
-    began_at: Timestamp,
+    looked_at: Timestamp,
     resume_at: Timestamp,
 ) -> Result<Option<Timestamp>, StoreError> {
     // Index: the primary key of deliveries.
@@ -525,7 +361,7 @@ fn earliest_attempt(
         SELECT min(CASE WHEN next_attempt_at > ?2 THEN next_attempt_at ELSE ?3 END)
         FROM deliveries
         WHERE batch_id = ?1 AND state = 'retrying'";
-    let values = (batch.as_i64(), began_at.as_millis(), resume_at.as_millis());
+    let values = (batch.as_i64(), looked_at.as_millis(), resume_at.as_millis());
     let earliest: Option<i64> = connection
         .prepare_cached(sql)
         .and_then(|mut statement| statement.query_row(values, |row| row.get(0)))
@@ -564,21 +400,5 @@ mod tests {
             VALUES (randomblob(16), 1, 'sending', 1, '{}', x'', 0, 'normal', 0, 0, 0)";
         connection.execute(message, ()).unwrap();
         assert_eq!(steps_with(60), steps_with(60_000));
-    }
-
-    #[test]
-    fn members_of_a_range_are_read_in_one_go() {
-        let directory = tempfile::tempdir().unwrap();
-        let (_lock, connection) =
-            open_for_writing(directory.path(), Timestamp::from_millis(0)).unwrap();
-        let steps: Vec<String> = connection
-            .prepare(&format!("EXPLAIN QUERY PLAN {RANGE_OF_TARGETS}"))
-            .unwrap()
-            .query_map((1, 1, 256), |row| row.get(3))
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
-        let range = "(application_id=? AND seq>? AND seq<?)";
-        assert!(steps[0].contains(range), "{steps:?}");
     }
 }

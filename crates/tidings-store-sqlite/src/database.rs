@@ -237,6 +237,19 @@ fn begin_epoch(connection: &mut Connection) -> rusqlite::Result<()> {
 
 /// What a driver's error means to the rest of Tidings.
 pub(crate) fn refused(error: rusqlite::Error) -> StoreError {
+    use rusqlite::Error::{
+        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
+    };
+    // Nothing but damage puts into a strict table what is no such value: an octet that is not UTF-8.
+    if matches!(
+        error,
+        FromSqlConversionFailure(..)
+            | IntegralValueOutOfRange(..)
+            | InvalidColumnType(..)
+            | Utf8Error(..)
+    ) {
+        return StoreError::Unreadable("a column");
+    }
     let unavailable = matches!(
         error.sqlite_error_code(),
         Some(

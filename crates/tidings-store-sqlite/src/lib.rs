@@ -13,6 +13,7 @@ mod damaged_batches;
 mod database;
 mod folding;
 mod housekeeping;
+mod loading;
 mod maintenance;
 mod messages;
 mod next_plans;

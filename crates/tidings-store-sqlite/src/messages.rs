@@ -81,10 +81,30 @@ impl MessageStore for SqliteStore {
     }
 
     async fn fail_message(&self, id: MessageId, now: Timestamp) -> Result<bool, StoreError> {
-        self.write(Queue::Record, move |connection, _| {
+        let failed = self.write(Queue::Record, move |connection, _| {
             plans::fail(connection, id, now)
-        })
-        .await
+        });
+        if !failed.await? {
+            return Ok(false);
+        }
+        // A broadcast may have a million that wait for another attempt. If this breaks off, their
+        // rows say so until the sweep deletes them.
+        let mut after = 0;
+        loop {
+            let batches = self
+                .read(move |connection, _| plans::failed_batches(connection, id, after))
+                .await?;
+            let Some(last) = batches.last() else {
+                return Ok(true);
+            };
+            after = *last;
+            for batch in batches {
+                self.write(Queue::Record, move |connection, _| {
+                    plans::refuse_retries(connection, batch, now)
+                })
+                .await?;
+            }
+        }
     }
 
     async fn audience(

@@ -124,7 +124,8 @@ fn read(connection: &Connection, id: MessageId, next: &mut NextPlans) -> Result<
         FROM messages
         WHERE id = ?1 AND state = 'planning'";
     let read = |row: &rusqlite::Row<'_>| {
-        let audience = audience_from_json(row.get_ref(1)?.as_str()?);
+        let text = row.get_ref(1)?.as_str();
+        let audience = text.ok().and_then(audience_from_json);
         let plan = |audience| {
             Ok(Plan {
                 message: id,

@@ -8,6 +8,7 @@ use tidings_core::id::{MessageId, SubscriptionId};
 use tidings_core::message::{Audience, Plan};
 use tidings_core::store::{AudienceMember, PlannedStep, StoreError};
 use tidings_core::subscription::{PushServiceGroup, UserId};
+use tidings_webpush::PushService;
 
 use crate::database::refused;
 
@@ -59,9 +60,15 @@ pub(crate) fn audience(
     let through = through.min(plan.cutoff).as_i64();
     let limit = i64::from(limit);
     let read = |row: &rusqlite::Row<'_>| {
+        // Where it is sent to is told by what is sealed. Nobody may be left out here: fewer than
+        // `limit` are the end of the audience.
+        let group = row.get_ref(1)?.as_str().ok().map_or_else(
+            || PushServiceGroup::of_service(PushService::Other),
+            |text| PushServiceGroup::from_stored(text.to_owned()),
+        );
         Ok(AudienceMember {
             seq: Seq::from_i64(row.get(0)?),
-            group: PushServiceGroup::from_stored(row.get(1)?),
+            group,
         })
     };
     match &plan.audience {
@@ -282,7 +289,6 @@ pub(crate) fn fail(
     if failed == 0 {
         return Ok(false);
     }
-    refuse_retries(connection, message, now)?;
     // Index: batches_by_message.
     let sql = "-- fail_message
         UPDATE batches
@@ -296,22 +302,43 @@ pub(crate) fn fail(
     Ok(true)
 }
 
-/// What waited for another attempt gets none.
-fn refuse_retries(
+/// Batches of a failed message behind `after`, some of them.
+pub(crate) fn failed_batches(
     connection: &Connection,
     message: MessageId,
+    after: i64,
+) -> Result<Vec<i64>, StoreError> {
+    // Index: batches_by_message.
+    let sql = "-- fail_message
+        SELECT id
+        FROM batches
+        WHERE message_id = ?1 AND id > ?2
+        ORDER BY id
+        LIMIT 64";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| {
+            let rows = statement.query_map((message.as_bytes(), after), |row| row.get(0))?;
+            rows.collect()
+        })
+        .map_err(refused)
+}
+
+/// What waited for another attempt in one of its batches gets none. It is counted already.
+pub(crate) fn refuse_retries(
+    connection: &Connection,
+    batch: i64,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    // Index: batches_by_message; then the primary key of deliveries.
+    // Index: the primary key of deliveries.
     let sql = "-- fail_message
         UPDATE deliveries
         SET state = 'refused', next_attempt_at = NULL, last_reason = 'the message has failed',
             updated_at = ?2
-        WHERE state = 'retrying'
-          AND batch_id IN (SELECT id FROM batches WHERE message_id = ?1 AND open = 1)";
+        WHERE batch_id = ?1 AND state = 'retrying'";
     connection
         .prepare_cached(sql)
-        .and_then(|mut statement| statement.execute((message.as_bytes(), now.as_millis())))
+        .and_then(|mut statement| statement.execute((batch, now.as_millis())))
         .map(drop)
         .map_err(refused)
 }

@@ -38,7 +38,12 @@ async fn a_damaged_audience_keeps_no_other_message_from_its_turn() {
         subscriptions: vec![],
         users: vec![],
     };
-    for audience in [Audience::All, to_few] {
+    for (audience, text) in [
+        (Audience::All, "'{}'"),
+        (to_few.clone(), "'{}'"),
+        (Audience::All, "CAST(x'ff' AS TEXT)"),
+        (to_few, "CAST(x'ff' AS TEXT)"),
+    ] {
         let directory = tempfile::tempdir().unwrap();
         let store = open(directory.path());
         let entities = Entities::new(1);
@@ -55,8 +60,10 @@ async fn a_damaged_audience_keeps_no_other_message_from_its_turn() {
         };
         let damaged = store.next_plans(round).await.unwrap()[0].message;
         let file = Connection::open(directory.path().join("tidings.sqlite3")).unwrap();
-        let sql = "UPDATE messages SET audience = '{}' WHERE id = ?1";
-        assert_eq!(file.execute(sql, [damaged.as_bytes()]).unwrap(), 1);
+        file.pragma_update(None, "ignore_check_constraints", true)
+            .unwrap();
+        let sql = format!("UPDATE messages SET audience = {text} WHERE id = ?1");
+        assert_eq!(file.execute(&sql, [damaged.as_bytes()]).unwrap(), 1);
 
         let plans = store.next_plans(round).await.unwrap();
 
@@ -67,6 +74,38 @@ async fn a_damaged_audience_keeps_no_other_message_from_its_turn() {
         assert_eq!(message.state, MessageState::Failed);
         assert_eq!(message.done_at, Some(now));
     }
+}
+
+#[tokio::test]
+async fn a_subscription_at_no_known_push_service_is_planned_like_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let entities = Entities::new(1);
+    let vapid_key = store
+        .add_vapid_key(entities.new_vapid_key(VapidKeyState::Active))
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        let new = entities.new_subscription(vapid_key.id);
+        store.register(new).await.unwrap();
+    }
+    let message = entities.new_message(Audience::All);
+    store.accept(message, None).await.unwrap();
+    let round = PlanRound {
+        now: entities.now(),
+        after: ApplicationId::DEFAULT,
+        direct: 8,
+        bulk: 8,
+    };
+    let plan = store.next_plans(round).await.unwrap().remove(0);
+    let file = Connection::open(directory.path().join("tidings.sqlite3")).unwrap();
+    let sql = "UPDATE subscriptions SET push_service = CAST(x'ff' AS TEXT) WHERE seq = 2";
+    assert_eq!(file.execute(sql, ()).unwrap(), 1);
+
+    let members = store.audience(&plan, plan.cutoff, 10).await.unwrap();
+
+    let groups: Vec<_> = members.iter().map(|member| member.group.as_str()).collect();
+    assert_eq!(groups, ["mozilla", "other", "mozilla"]);
 }
 
 #[tokio::test]

@@ -101,8 +101,8 @@ pub struct SuspectedWave {
 /// When a pass over a batch was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PassTimes {
-    /// When it began.
-    pub began_at: Timestamp,
+    /// When it looked last who is due: at its beginning, or later.
+    pub looked_at: Timestamp,
     /// When it ends: the present.
     pub now: Timestamp,
     /// When members are due whose turn it was and who have no outcome; without it at once.
@@ -113,7 +113,7 @@ impl PassTimes {
     /// One that takes no time and leaves out nobody.
     pub fn at(now: Timestamp) -> Self {
         Self {
-            began_at: now,
+            looked_at: now,
             now,
             resume_at: None,
         }
@@ -173,8 +173,8 @@ pub trait BatchStore: Send + Sync {
     async fn suspected_waves(&self) -> Result<Vec<SuspectedWave>, StoreError>;
 
     /// Ends a pass: the batch is done, or due again at its earliest next attempt. One that came due
-    /// after the pass began is due as it was told; who had their turn in it and were not recorded
-    /// are due at `resume_at`.
+    /// after the pass looked last is due as it was told; who had their turn in it and were not
+    /// recorded are due at `resume_at`.
     async fn finish_pass(&self, lease: &Lease, times: PassTimes) -> Result<PassEnd, StoreError>;
 
     /// The clock was set back: what was never tried is due at once, and so is what waits for an instant

@@ -1,6 +1,7 @@
 //! One pass over a claimed batch.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future;
 use tidings_core::batch::{Batch, LeasedBatch, Position};
@@ -17,33 +18,39 @@ use crate::engine::left_out::LeftOut;
 use crate::engine::pass::{Onward, Pass, PassError};
 use crate::engine::recorder::{Recorder, Recording};
 use crate::engine::sender::{BatchMessage, Sender, visitor};
-use crate::engine::shares::OpenBatch;
+use crate::engine::shares::{OpenBatch, Shares};
 use crate::manners::{Busy, Manners};
 
 /// Members that are loaded at once.
 const LOADED_AT_ONCE: usize = 256;
+
+/// While as many batches are open as may be, nobody is tried again for so long.
+const FULL: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
 pub(super) struct BatchWorker {
     pub(super) sender: Arc<Sender>,
     pub(super) manners: Arc<Manners>,
     pub(super) recording: Recording,
+    pub(super) shares: Shares,
     pub(super) stop: CancellationToken,
 }
 
 impl BatchWorker {
     /// Sends to every member whose turn it is, records what became of it, and ends the claim. The
-    /// batch counts as open until all that can be posted is.
+    /// batch counts as open until all that can be posted is. What cannot be read is tried for as long
+    /// as `patience` says.
     pub(super) async fn run(
         &self,
         leased: &LeasedBatch,
         open: OpenBatch,
+        patience: Duration,
     ) -> Result<PassEnd, PassError> {
         let policy = &self.sender.policy;
         let recorder = Recorder::new(self.recording.clone(), leased);
         let read = tokio::select! {
             biased;
-            read = self.message(&leased.batch) => read?,
+            read = self.message(&leased.batch, patience) => read?,
             () = self.stop.cancelled() => return Ok(recorder.finish(None).await?),
         };
         let Some(message) = read else {
@@ -57,6 +64,7 @@ impl BatchWorker {
             left_out: LeftOut::default(),
             open: Some(open),
             look_after: Instant::now(),
+            patience,
         };
         let mut sent = self.send_all(&mut pass).await;
         if sent.is_ok() {
@@ -75,10 +83,14 @@ impl BatchWorker {
 
     /// `None` if it is missing, or cannot be read although it is not being sent any more: it will
     /// not be found next time either, and the batch would be tried for ever.
-    async fn message(&self, batch: &Batch) -> Result<Option<BatchMessage>, StoreError> {
+    async fn message(
+        &self,
+        batch: &Batch,
+        patience: Duration,
+    ) -> Result<Option<BatchMessage>, StoreError> {
         let store = &self.recording.store;
         let read = || store.message_to_send(batch.message);
-        let message = match self.recording.insist_on_reading(read).await {
+        let message = match self.recording.insist_on_reading(read, patience).await {
             Err(error) if error.is_damage() => {
                 let now = self.recording.clock.now();
                 if store.fail_message(batch.message, now).await? {
@@ -156,12 +168,13 @@ impl BatchWorker {
     ) -> Result<Option<LoadedMembers>, PassError> {
         let recording = self.recording.clone();
         let (batch, positions) = (Arc::clone(&pass.batch), positions.to_vec());
+        let patience = pass.patience;
         // A task, for the same reason as deliveries are.
         let mut loading = JoinSet::new();
         loading.spawn(async move {
             let Recording { store, clock, .. } = &recording;
             let load = || store.load_members(&batch, positions.clone(), clock.now());
-            recording.insist_on_reading(load).await
+            recording.insist_on_reading(load, patience).await
         });
         loop {
             tokio::select! {
@@ -207,11 +220,11 @@ impl BatchWorker {
         if at > now {
             return Ok(());
         }
-        let batch = &pass.batch;
-        if let Err(wait) = self.manners.may_claim(&batch.group, batch.lane, now) {
+        if let Err(wait) = self.reopen(pass, now) {
             pass.look_after = now + wait;
             return Ok(());
         }
+        pass.deliveries.recorder.look();
         let due = pass.take_due(now);
         let mut chunks = due.chunks(LOADED_AT_ONCE);
         while let Some(chunk) = chunks.next() {
@@ -219,6 +232,24 @@ impl BatchWorker {
                 pass.left_out.behind(chunks.flatten().copied());
                 break;
             }
+        }
+        Ok(())
+    }
+
+    /// Counts the batch as open again, like one that is claimed, or says how long that may not be. While
+    /// others are open in its place it ends with its last answer, and is claimed when it is its
+    /// application's turn.
+    fn reopen(&self, pass: &mut Pass, now: Instant) -> Result<(), Duration> {
+        let batch = &pass.batch;
+        let most = self.manners.may_claim(&batch.group, batch.lane, now)?;
+        if pass.open.is_none() {
+            if self.shares.open(&batch.group, batch.lane) >= most {
+                return Err(FULL);
+            }
+            let open = self
+                .shares
+                .opened(&batch.group, batch.lane, batch.application);
+            pass.open = Some(open);
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ use crate::engine::clock_watch::{ClockWatch, SetBack};
 use crate::engine::pass::PassError;
 use crate::engine::record_health::Work;
 use crate::engine::rests::Rests;
-use crate::engine::shares::{OpenBatch, Shares};
+use crate::engine::shares::OpenBatch;
 
 pub(super) struct Dispatcher {
     pub(super) worker: BatchWorker,
@@ -34,7 +34,6 @@ pub(super) struct Dispatcher {
     pub(super) tasks: TaskTracker,
     /// How often to look for due work without a hint.
     pub(super) poll: Duration,
-    pub(super) shares: Shares,
     pub(super) rests: Rests,
     /// Told whenever a batch is open no more, or due again.
     pub(super) batch_ended: Arc<Notify>,
@@ -173,12 +172,12 @@ impl Dispatcher {
     ) -> Result<(), StoreError> {
         let mut failed = Ok(());
         loop {
-            let room = most.saturating_sub(self.shares.open(group, lane));
+            let room = most.saturating_sub(self.worker.shares.open(group, lane));
             if room == 0 {
                 return failed;
             }
             let share = room.div_ceil(applications.len().max(1));
-            let Some(application) = self.shares.next(group, lane, &applications) else {
+            let Some(application) = self.worker.shares.next(group, lane, &applications) else {
                 return failed;
             };
             let claimed = match self.claim(group, lane, application, share).await {
@@ -222,6 +221,7 @@ impl Dispatcher {
     fn start(&self, leased: LeasedBatch, stop: &CancellationToken) {
         let batch = &leased.batch;
         let open = self
+            .worker
             .shares
             .opened(&batch.group, batch.lane, batch.application);
         let (worker, tasks) = (self.worker.clone(), self.tasks.clone());
@@ -233,6 +233,9 @@ impl Dispatcher {
         });
     }
 }
+
+/// How long reading is tried before a pass is broken off, to be repeated later.
+const READING: Duration = Duration::from_secs(30);
 
 /// Runs a worker in a task of its own, so that even a panic gives the claim back.
 async fn supervise(
@@ -247,8 +250,15 @@ async fn supervise(
     let message = leased.batch.message;
     let store = Arc::clone(&worker.recording.store);
     let clock = Arc::clone(&worker.recording.clock);
+    // Reading stops all else while it is tried. A batch that failed before may be the only one that
+    // cannot be read.
+    let patience = if rests.has_failed(lease.batch) {
+        Duration::ZERO
+    } else {
+        READING
+    };
     let ended = tasks
-        .spawn(async move { worker.run(&leased, open).await })
+        .spawn(async move { worker.run(&leased, open, patience).await })
         .await;
     let failure = match ended {
         Ok(Ok(end)) => {

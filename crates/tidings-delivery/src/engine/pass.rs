@@ -38,6 +38,8 @@ pub(super) struct Pass {
     pub(super) open: Option<OpenBatch>,
     /// Nobody is tried again before this instant.
     pub(super) look_after: Instant,
+    /// How long is tried to read what it needs.
+    pub(super) patience: Duration,
 }
 
 /// Whether a pass goes on.

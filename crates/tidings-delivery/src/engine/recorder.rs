@@ -18,9 +18,6 @@ use crate::engine::record_health::RecordHealth;
 /// How long to wait before the store is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How long reading is tried before the pass is broken off, to be repeated later.
-const READING: Duration = Duration::from_secs(30);
-
 /// What recorders of all passes share.
 #[derive(Clone)]
 pub(super) struct Recording {
@@ -34,8 +31,8 @@ pub(super) struct Recording {
 pub(super) struct Recorder {
     shared: Recording,
     lease: Lease,
-    /// When the pass began.
-    began_at: Timestamp,
+    /// When the pass looked last who is due.
+    looked_at: Timestamp,
     outcomes: Vec<Outcome>,
     /// One for each outcome.
     waiting: Vec<Waiting>,
@@ -45,16 +42,16 @@ pub(super) struct Recorder {
 }
 
 impl Recording {
-    /// Asks the store for what a pass needs, for a while if it is not available. Then others have
-    /// their turn: it may be this one place of the disk that cannot be read.
+    /// Asks the store for what a pass needs, for so long if it is not available.
     pub(super) async fn insist_on_reading<T, F>(
         &self,
         read: impl Fn() -> F,
+        patience: Duration,
     ) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        self.insist(read, Some(Instant::now() + READING)).await
+        self.insist(read, Some(Instant::now() + patience)).await
     }
 
     /// Asks the store until it is available, or until then.
@@ -85,7 +82,7 @@ impl Recorder {
     /// For a claimed batch.
     pub(super) fn new(shared: Recording, leased: &LeasedBatch) -> Self {
         Self {
-            began_at: shared.clock.now(),
+            looked_at: shared.clock.now(),
             shared: Recording {
                 backlog: shared.backlog.of(leased.batch.lane),
                 ..shared
@@ -96,6 +93,11 @@ impl Recorder {
             report: PassReport::default(),
             next_attempts: NextAttempts::default(),
         }
+    }
+
+    /// The pass looks who is due.
+    pub(super) fn look(&mut self) {
+        self.looked_at = self.shared.clock.now();
     }
 
     pub(super) fn backlog(&self) -> &Backlog {
@@ -157,7 +159,7 @@ impl Recorder {
         let Recording { store, clock, .. } = &self.shared;
         let finish = || {
             let times = PassTimes {
-                began_at: self.began_at,
+                looked_at: self.looked_at,
                 now: clock.now(),
                 resume_at,
             };

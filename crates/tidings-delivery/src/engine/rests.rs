@@ -32,6 +32,11 @@ impl Rests {
         rest.min(LONGEST)
     }
 
+    /// Whether its last pass failed.
+    pub(super) fn has_failed(&self, batch: BatchId) -> bool {
+        self.lock().contains_key(&batch)
+    }
+
     /// A pass went well.
     pub(super) fn went_well(&self, batch: BatchId) {
         self.lock().remove(&batch);
@@ -53,7 +58,9 @@ mod tests {
         let seconds: Vec<u64> = (0..10).map(|_| rests.failed(batch).as_secs()).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]);
         assert_eq!(rests.failed(BatchId::from_i64(2)), FIRST);
+        assert!(rests.has_failed(batch));
         rests.went_well(batch);
+        assert!(!rests.has_failed(batch));
         assert_eq!(rests.failed(batch), FIRST);
         assert_eq!((0..100).map(|_| rests.failed(batch)).max(), Some(LONGEST));
     }

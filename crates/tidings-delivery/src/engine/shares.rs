@@ -10,7 +10,7 @@ use tidings_core::subscription::PushServiceGroup;
 use tokio::sync::Notify;
 
 /// The open batches of all push services.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Shares {
     lines: Arc<Mutex<HashMap<(PushServiceGroup, Lane), Line>>>,
     /// Told whenever a batch is open no more.

@@ -258,14 +258,14 @@ pub(crate) async fn a_retry_that_came_due_in_the_pass_is_not_held_up<H: Harness>
     world.record(&sending, vec![had_its_turn]).await;
     finish(&world, &sending).await;
     world.claim_again(&mut sending).await;
-    let began_at = world.now();
-    let next_attempt_at = began_at.plus(Duration::from_secs(1));
+    let looked_at = world.now();
+    let next_attempt_at = looked_at.plus(Duration::from_secs(1));
     let retry = retry_at(&sending, 1, next_attempt_at);
     world.record(&sending, vec![retry]).await;
     let now = world.wait(Duration::from_secs(5));
     let resume_at = now.plus(Duration::from_mins(1));
     let times = PassTimes {
-        began_at,
+        looked_at,
         now,
         resume_at: Some(resume_at),
     };
@@ -279,7 +279,7 @@ pub(crate) async fn a_retry_that_came_due_in_the_pass_is_not_held_up<H: Harness>
     world.record(&sending, vec![accepted]).await;
     // Who had no outcome waits, in a pass that seems to begin later too: the clock was set back.
     let times = PassTimes {
-        began_at: resume_at,
+        looked_at: resume_at,
         ..times
     };
     let end = store.finish_pass(&sending.lease, times).await.unwrap();

@@ -7,7 +7,7 @@ use tidings_core::message::{Audience, MessageState, NewMessage};
 use tidings_webpush::{PushResource, PushService};
 use tokio::sync::Semaphore;
 
-use crate::rig::{Fault, Rig, answer, other_application};
+use crate::rig::{Fault, Rig, answer, answer_later, other_application};
 
 #[tokio::test(start_paused = true)]
 async fn each_member_is_posted_to_once_if_all_goes_well() {
@@ -195,6 +195,47 @@ async fn a_batch_that_waits_for_answers_keeps_no_other_from_being_opened() {
     gate.add_permits(40);
     for broadcast in broadcasts {
         assert_eq!(rig.wait_until_done(broadcast).await.counts.accepted, 4);
+    }
+    rig.shutdown().await;
+}
+
+/// Passes that wait for one slow answer try the others again: no more of them at once than may be
+/// open, or a broadcast of many batches would take all room from the next one.
+#[tokio::test(start_paused = true)]
+async fn batches_that_try_again_are_open_ones() {
+    const BROADCASTS: usize = 6;
+    const MOST_OPEN: usize = 4;
+
+    let script = |_: &_, number| {
+        if number <= BROADCASTS {
+            answer_later(503, "5")
+        } else {
+            answer(201)
+        }
+    };
+    let mut rig = Rig::start(script, None).await;
+    rig.subscribe_many(29, PushService::Mozilla).await;
+    // At the same push service, but at an origin of its own.
+    let slow = "https://other.push.services.mozilla.com/wpush/v2/1";
+    let (_, slow) = rig.subscribe_at(slow).await;
+    rig.push_service.slow_down(&slow, Duration::from_secs(30));
+    let mut messages = Vec::new();
+    for _ in 0..BROADCASTS {
+        messages.push(rig.broadcast().await);
+    }
+    rig.wait_until(|| rig.push_service.all_posts() == BROADCASTS * 30)
+        .await;
+    let mut loads = Vec::new();
+    for _ in 0..120 {
+        let before = rig.commanded.calls("load_members");
+        rig.pass(Duration::from_millis(50)).await;
+        loads.push(rig.commanded.calls("load_members") - before);
+    }
+    assert_eq!(loads.iter().sum::<usize>(), BROADCASTS);
+    assert_eq!(loads.iter().max(), Some(&MOST_OPEN), "{loads:?}");
+    for message in messages {
+        let done = rig.wait_until_done(message).await;
+        assert_eq!(done.counts.accepted, 30);
     }
     rig.shutdown().await;
 }
