@@ -52,8 +52,8 @@ pub trait Transport: Send + Sync {
 
 /// Room for one request on a connection. Dropping it gives the room back.
 pub trait Turn: Send {
-    /// Posts a push message to the push resource that the turn was taken for, beginning with this
-    /// call. The answer's body is cut after [`Limits::body_bytes`]. After
+    /// Posts a push message to the push resource that the turn was taken for; it may be on its way
+    /// when this returns. The answer's body is cut after [`Limits::body_bytes`]. After
     /// [`TransportError::NotProcessed`] it may be posted again at once, with another turn.
     fn post(self: Box<Self>, request: Request<Bytes>) -> Posting;
 }

@@ -32,6 +32,17 @@ fn open(directory: &Path) -> SqliteStore {
     .unwrap()
 }
 
+async fn subscribe_three(store: &SqliteStore, entities: &Entities) {
+    let vapid_key = store
+        .add_vapid_key(entities.new_vapid_key(VapidKeyState::Active))
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        let new = entities.new_subscription(vapid_key.id);
+        store.register(new).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_damaged_audience_keeps_no_other_message_from_its_turn() {
     let to_few = Audience::Listed {
@@ -81,14 +92,7 @@ async fn a_subscription_at_no_known_push_service_is_planned_like_the_others() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let entities = Entities::new(1);
-    let vapid_key = store
-        .add_vapid_key(entities.new_vapid_key(VapidKeyState::Active))
-        .await
-        .unwrap();
-    for _ in 0..3 {
-        let new = entities.new_subscription(vapid_key.id);
-        store.register(new).await.unwrap();
-    }
+    subscribe_three(&store, &entities).await;
     let message = entities.new_message(Audience::All);
     store.accept(message, None).await.unwrap();
     let round = PlanRound {
@@ -113,14 +117,7 @@ async fn a_damaged_subscription_keeps_nobody_else_from_getting_a_message() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let entities = Entities::new(1);
-    let vapid_key = store
-        .add_vapid_key(entities.new_vapid_key(VapidKeyState::Active))
-        .await
-        .unwrap();
-    for _ in 0..3 {
-        let new = entities.new_subscription(vapid_key.id);
-        store.register(new).await.unwrap();
-    }
+    subscribe_three(&store, &entities).await;
     let message = entities.new_message(Audience::All);
     let (id, now) = (message.id, entities.now());
     store.accept(message, None).await.unwrap();
