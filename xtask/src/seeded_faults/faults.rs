@@ -69,8 +69,8 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "a planner's cursor moves without batches",
         edits: &[Edit {
             file: "src/plans.rs",
-            from: "added.push(insert(connection, step.message, application, lane, batch)?);",
-            to: "added.extend(insert(connection, step.message, application, lane, batch));",
+            from: "added.push(insert(connection, step, &planned, batch)?);",
+            to: "added.extend(insert(connection, step, &planned, batch));",
         }],
         cases: &["planning::a_step_is_taken_whole_or_not_at_all"],
     },
