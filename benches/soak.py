@@ -33,8 +33,9 @@ from child import Child  # noqa: E402
 SERVICES = ("fcm", "mozilla", "apple", "wns")
 START_LIMIT_S = 60
 REQUEST_LIMIT_S = 120
-# The server closes a connection that was idle for 15 s.
+# The server closes a connection that was idle for 15 s, and any after an hour.
 KEPT_S = 10
+OLD_S = 50 * 60
 BROADCAST_LIMIT_S = 1800
 MIB = 1024 * 1024
 
@@ -113,7 +114,7 @@ class Api:
         self._address = origin.removeprefix("http://").rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._connection = None
-        self._used_s = 0.0
+        self._opened_s = self._used_s = 0.0
 
     def ask(self, method, path, body=None, content_type="application/json"):
         """The answer's JSON; anything but success is an error."""
@@ -126,9 +127,7 @@ class Api:
             body = json.dumps(body).encode()
         headers = self._headers | ({"Content-Type": content_type} if body is not None else {})
         try:
-            connection = self._kept() or http.client.HTTPConnection(
-                self._address, timeout=REQUEST_LIMIT_S
-            )
+            connection = self._kept() or self._new()
             self._connection = None
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
@@ -142,7 +141,13 @@ class Api:
 
     def _kept(self):
         """The connection of the last request, unless the server may have closed it meanwhile."""
-        return self._connection if time.monotonic() - self._used_s < KEPT_S else None
+        now = time.monotonic()
+        is_open = now - self._used_s < KEPT_S and now - self._opened_s < OLD_S
+        return self._connection if is_open else None
+
+    def _new(self):
+        self._opened_s = time.monotonic()
+        return http.client.HTTPConnection(self._address, timeout=REQUEST_LIMIT_S)
 
 
 @dataclass
