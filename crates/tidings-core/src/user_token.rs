@@ -261,12 +261,13 @@ fn is_base64url(part: &str) -> bool {
         .all(|octet| octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_')
 }
 
-/// Reads a part that is a JSON object. What serde derives also takes lists.
+/// Reads a part that is a JSON object in UTF-8. What serde derives also takes lists, and whatever
+/// octets are in the members that it skips.
 fn read_object<T: DeserializeOwned>(part: &str) -> Option<T> {
-    let json = URL_SAFE_NO_PAD.decode(part).ok()?;
-    let is_object = json.trim_ascii_start().starts_with(b"{");
+    let json = String::from_utf8(URL_SAFE_NO_PAD.decode(part).ok()?).ok()?;
+    let is_object = json.trim_ascii_start().starts_with('{');
     is_object
-        .then(|| serde_json::from_slice(&json).ok())
+        .then(|| serde_json::from_str(&json).ok())
         .flatten()
 }
 

@@ -29,7 +29,12 @@ fn claims() -> Value {
 }
 
 /// Signs whatever texts header and claims are.
-fn signed(header: &str, claims: &str, key: &EncodingKey, algorithm: Algorithm) -> UserToken {
+fn signed(
+    header: impl AsRef<[u8]>,
+    claims: impl AsRef<[u8]>,
+    key: &EncodingKey,
+    algorithm: Algorithm,
+) -> UserToken {
     let message = format!(
         "{}.{}",
         URL_SAFE_NO_PAD.encode(header),
@@ -39,12 +44,12 @@ fn signed(header: &str, claims: &str, key: &EncodingKey, algorithm: Algorithm) -
     UserToken::parse(&format!("{message}.{signature}")).unwrap()
 }
 
-fn with_secret(header: &str, claims: &str) -> UserToken {
+fn with_secret(header: impl AsRef<[u8]>, claims: impl AsRef<[u8]>) -> UserToken {
     let key = EncodingKey::from_secret(SECRET.as_bytes());
     signed(header, claims, &key, Algorithm::HS256)
 }
 
-fn verify_claims(claims: &str) -> Result<UserId, UserTokenError> {
+fn verify_claims(claims: impl AsRef<[u8]>) -> Result<UserId, UserTokenError> {
     hs256().verify(&with_secret(r#"{"alg":"HS256"}"#, claims), &app(), NOW)
 }
 
@@ -305,6 +310,22 @@ fn every_wrong_form_is_told_apart() {
     }
     assert!(UserToken::parse(&"a".repeat(MAX_USER_TOKEN_BYTES)).is_some());
     assert!(UserToken::parse(&"a".repeat(MAX_USER_TOKEN_BYTES + 1)).is_none());
+}
+
+/// RFC 8259 §8.1, also where nobody looks.
+#[test]
+fn what_is_not_utf_8_is_refused() {
+    let claims = claims().to_string();
+    let with_octet = |object: &str, octet: u8| {
+        let inside = object.strip_suffix('}').unwrap().as_bytes();
+        [inside, br#","more":""#, &[octet], br#""}"#].concat()
+    };
+    assert!(verify_claims(with_octet(&claims, b'x')).is_ok());
+    let refused = verify_claims(with_octet(&claims, 0x9c));
+    assert_eq!(refused, Err(UserTokenError::Claims));
+    let token = with_secret(with_octet(r#"{"alg":"HS256"}"#, 0x9c), &claims);
+    let refused = hs256().verify(&token, &app(), NOW);
+    assert_eq!(refused, Err(UserTokenError::Header));
 }
 
 #[test]

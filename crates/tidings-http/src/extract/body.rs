@@ -169,13 +169,28 @@ async fn collect(mut body: Body) -> Result<Bytes, ApiError> {
 }
 
 /// Reads JSON that is right in most cases: it is looked at again only to say what is wrong with it.
-pub(crate) fn parse_quickly<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
-    let read = (depth(text) <= MAX_DEPTH).then(|| serde_json::from_slice(text).ok());
-    read.flatten().map_or_else(|| parse(text), Ok)
+pub(crate) fn parse_quickly<T: DeserializeOwned>(octets: &[u8]) -> Result<T, ApiError> {
+    let text = utf8(octets)?;
+    let read = (depth(text) <= MAX_DEPTH).then(|| serde_json::from_str(text).ok());
+    read.flatten().map_or_else(|| parse_text(text), Ok)
 }
 
-fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
-    if text.iter().all(u8::is_ascii_whitespace) {
+fn parse<T: DeserializeOwned>(octets: &[u8]) -> Result<T, ApiError> {
+    parse_text(utf8(octets)?)
+}
+
+/// JSON is in UTF-8 (RFC 8259 §8.1). The parser does not look at what it skips.
+fn utf8(octets: &[u8]) -> Result<&str, ApiError> {
+    str::from_utf8(octets).map_err(|error| {
+        let place = error.valid_up_to() + 1;
+        ApiError::InvalidJson(format!(
+            "Octet {place} does not belong to a character of UTF-8. Send JSON in UTF-8."
+        ))
+    })
+}
+
+fn parse_text<T: DeserializeOwned>(text: &str) -> Result<T, ApiError> {
+    if text.bytes().all(|octet| octet.is_ascii_whitespace()) {
         return Err(ApiError::InvalidJson(
             "There is no body. Send JSON.".to_owned(),
         ));
@@ -185,7 +200,7 @@ fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
             "Lists and objects are nested more than {MAX_DEPTH} deep. Send flatter JSON."
         )));
     }
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = pointer(error.path());
         refusal(&pointer, error.inner())
@@ -195,10 +210,10 @@ fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
 }
 
 /// How deep lists and objects are nested, whether they match or not.
-fn depth(text: &[u8]) -> usize {
+fn depth(text: &str) -> usize {
     let (mut depth, mut deepest): (usize, usize) = (0, 0);
     let (mut in_string, mut is_escaped) = (false, false);
-    for octet in text {
+    for octet in text.bytes() {
         match octet {
             _ if is_escaped => is_escaped = false,
             b'\\' => is_escaped = in_string,
@@ -296,7 +311,7 @@ mod tests {
             ("[[[", 3),
             ("]]][", 1),
         ] {
-            assert_eq!(depth(text.as_bytes()), expected, "{text}");
+            assert_eq!(depth(text), expected, "{text}");
         }
     }
 
@@ -306,6 +321,20 @@ mod tests {
         assert!(parse::<serde_json::Value>(nested(32).as_bytes()).is_ok());
         let refused = parse::<serde_json::Value>(nested(33).as_bytes());
         assert!(matches!(refused, Err(ApiError::InvalidJson(what)) if what.contains("32 deep")));
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_refused_also_in_a_member_that_is_skipped() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Nothing {}
+        let with = |octet: u8| [&br#"{"x": ""#[..], &[octet], br#""}"#].concat();
+        for read in [parse::<Nothing>, parse_quickly::<Nothing>] {
+            assert!(read(&with(b'x')).is_ok());
+            let refused = read(&with(0xff));
+            assert!(
+                matches!(refused, Err(ApiError::InvalidJson(what)) if what.contains("Octet 8 "))
+            );
+        }
     }
 
     #[test]

@@ -195,9 +195,11 @@ fn parameters(header: &HeaderValue) -> Result<(&str, &str), VerifyError> {
     token.zip(key).ok_or(VerifyError::Parameters)
 }
 
+/// Reads JSON in UTF-8. From octets, serde would take any in the members that it skips.
 fn json<T: DeserializeOwned>(part: &str) -> Result<T, VerifyError> {
     let octets = base64url::decode_strict(part).ok_or(VerifyError::TokenForm)?;
-    serde_json::from_slice(&octets).map_err(|_| VerifyError::TokenForm)
+    let text = str::from_utf8(&octets).map_err(|_| VerifyError::TokenForm)?;
+    serde_json::from_str(text).map_err(|_| VerifyError::TokenForm)
 }
 
 /// Reads `exp`, seconds since 1970 as a JSON number, and compares it with the clock.

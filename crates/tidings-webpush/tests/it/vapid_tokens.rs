@@ -25,12 +25,17 @@ fn header(text: &str) -> HeaderValue {
 
 /// A header made by hand, for what [`VapidKey::sign`] never writes.
 fn forge(jose: &Value, claims: &Value, algorithm: &'static EcdsaSigningAlgorithm) -> HeaderValue {
+    let (jose, claims) = (jose.to_string(), claims.to_string());
+    forge_octets(jose.as_bytes(), claims.as_bytes(), algorithm)
+}
+
+fn forge_octets(
+    jose: &[u8],
+    claims: &[u8],
+    algorithm: &'static EcdsaSigningAlgorithm,
+) -> HeaderValue {
     let pair = EcdsaKeyPair::generate(algorithm).unwrap();
-    let signed = format!(
-        "{}.{}",
-        encode(jose.to_string().as_bytes()),
-        encode(claims.to_string().as_bytes())
-    );
+    let signed = format!("{}.{}", encode(jose), encode(claims));
     let signature = pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
     let key = encode(pair.public_key().as_ref());
     header(&format!(
@@ -266,6 +271,27 @@ fn other_algorithms_are_refused() {
         verify::authorization(&without, AUDIENCE, now()),
         Err(VerifyError::TokenForm)
     );
+}
+
+/// RFC 8259 §8.1, also where nobody looks.
+#[test]
+fn what_is_not_utf_8_is_refused() {
+    let claims = json!({"aud": AUDIENCE, "exp": seconds(now() + HOUR)}).to_string();
+    let with_octet = |object: &str, octet: u8| {
+        let inside = object.strip_suffix('}').unwrap().as_bytes();
+        [inside, br#","more":""#, &[octet], br#""}"#].concat()
+    };
+    let verified = |jose: &[u8], claims: &[u8]| {
+        let forged = forge_octets(jose, claims, &ECDSA_P256_SHA256_FIXED_SIGNING);
+        verify::authorization(&forged, AUDIENCE, now()).map(drop)
+    };
+    let jose = r#"{"alg":"ES256"}"#;
+    let good = with_octet(&claims, b'x');
+    assert_eq!(verified(jose.as_bytes(), &good), Ok(()));
+    let refused = verified(jose.as_bytes(), &with_octet(&claims, 0x9c));
+    assert_eq!(refused, Err(VerifyError::TokenForm));
+    let refused = verified(&with_octet(jose, 0x9c), &good);
+    assert_eq!(refused, Err(VerifyError::TokenForm));
 }
 
 #[test]
