@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future;
 use tidings_core::batch::{Batch, LeasedBatch, Position};
-use tidings_core::delivery::{LastAnswer, Outcome, OutcomeKind};
+use tidings_core::delivery::{LastAnswer, Outcome, OutcomeKind, remaining_ttl};
 use tidings_core::store::{LoadedMembers, PassEnd, StoreError};
 use tidings_webpush::PushService;
 use tokio::task::JoinSet;
@@ -54,8 +54,14 @@ impl BatchWorker {
             () = self.stop.cancelled() => return Ok(recorder.finish(None).await?),
         };
         let Some(message) = read else {
-            return Ok(refuse_all(recorder, &leased.batch).await?);
+            let why = "the message cannot be read any more";
+            return Ok(settle_all(recorder, &leased.batch, OutcomeKind::Refused, why).await?);
         };
+        if patience.is_zero() && self.is_over(&leased.batch, &message) {
+            // Its members could not be read before, and need not be any more.
+            let why = "the pass before failed, and the time to live is over";
+            return Ok(settle_all(recorder, &leased.batch, OutcomeKind::Expired, why).await?);
+        }
         let mut pass = Pass {
             batch: Arc::new(leased.batch.clone()),
             message: Arc::new(message),
@@ -106,6 +112,12 @@ impl BatchWorker {
             read => read?,
         };
         Ok(message.map(|message| self.sender.render(batch, message)))
+    }
+
+    /// Whether nothing is tried any more.
+    fn is_over(&self, batch: &Batch, message: &BatchMessage) -> bool {
+        let now = self.recording.clock.now();
+        remaining_ttl(batch.due_at, &message.options, now).is_none()
     }
 
     /// Posts until all members had their turn, something fails, or the engine stops.
@@ -283,15 +295,20 @@ impl BatchWorker {
     }
 }
 
-/// Ends a batch of whose message nothing is left to send.
-async fn refuse_all(mut recorder: Recorder, batch: &Batch) -> Result<PassEnd, StoreError> {
+/// Ends a batch of whose message nothing is left to send, without a look at its members.
+async fn settle_all(
+    mut recorder: Recorder,
+    batch: &Batch,
+    kind: OutcomeKind,
+    why: &str,
+) -> Result<PassEnd, StoreError> {
     for (position, _) in batch.selection.unsettled(&batch.settled) {
         let outcome = Outcome {
             position,
             subscription: None,
-            kind: OutcomeKind::Refused,
+            kind,
             attempt: 0,
-            last_answer: Some(LastAnswer::none("the message cannot be read any more")),
+            last_answer: Some(LastAnswer::none(why)),
         };
         let waiting = recorder.backlog().add();
         recorder.add(outcome, waiting);

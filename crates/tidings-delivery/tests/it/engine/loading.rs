@@ -60,6 +60,26 @@ async fn what_can_never_be_read_lets_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_could_not_be_read_expires_all_the_same() {
+    let rig = Rig::start(|_, _| answer(201), None).await;
+    let mut rig = rig.in_steps_of(Duration::from_millis(500));
+    rig.subscribe_many(10, PushService::Mozilla).await;
+    rig.commanded.fail("load_members", Fault::Hangs);
+    let message = rig.send(rig.broadcast_for(Duration::from_secs(100))).await;
+    rig.pass(Duration::from_secs(1)).await;
+    rig.commanded.hide_members(Some(message));
+    rig.commanded.mend("load_members");
+    rig.pass(Duration::from_secs(90)).await;
+    assert_eq!(rig.look(message).await.counts.pending(), 10);
+    rig.pass(Duration::from_secs(150)).await;
+    let done = rig.look(message).await;
+    assert_eq!((done.counts.expired, done.counts.pending()), (10, 0));
+    assert!(done.done_at.is_some());
+    assert_eq!(rig.push_service.all_posts(), 0);
+    rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn outcomes_are_recorded_while_more_members_are_loaded() {
     for fault in [Fault::Hangs, Fault::Unavailable] {
         let rig = Rig::start(|_, _| answer(201), None).await;
