@@ -156,12 +156,8 @@ impl Bench {
 
     fn set_up(&self, folder: &Path) -> Result<Stage> {
         output::say("starting a push service and a server …");
-        let push_service = PushService::start(
-            &self.args.services,
-            folder,
-            self.cores.sandbox,
-            self.args.decrypt_one_in,
-        )?;
+        let push_service =
+            PushService::start(&self.args.services, folder, self.cores.sandbox, &self.args)?;
         let server = Server::start(folder, self.cores.server, &self.key, &[&push_service])?;
         Ok(Stage {
             push_service,

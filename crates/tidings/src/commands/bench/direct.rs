@@ -221,7 +221,8 @@ impl<'a> Work<'a> {
                 }
                 None if waiting.answered.elapsed() > GIVE_UP_AFTER => {
                     bail!(
-                        "the push service never got a direct message ({})",
+                        "the push service never got a direct message ({}), or has forgotten it: \
+                         take less --direct, or more --subscribers",
                         waiting.topic
                     )
                 }

@@ -61,7 +61,7 @@ pub(super) fn measure(
         &[choose(&bench.args)?],
         &folder,
         bench.cores.sandbox,
-        bench.args.decrypt_one_in,
+        &bench.args,
     )?;
     let bad = folder.join("bad.ndjson");
     other.make_subscriptions(subscribers, &bench.key(), &bad, &bench.stop)?;

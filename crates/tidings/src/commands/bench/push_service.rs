@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::children::{ChildProcess, Start};
 use crate::api_client::ApiClient;
+use crate::cli::BenchArgs;
 
 /// How many subscriptions it makes in one request.
 const AT_ONCE: u32 = 1_000_000;
@@ -73,7 +73,7 @@ impl PushService {
         services: &[Personality],
         folder: &Path,
         core: Option<usize>,
-        decrypt_one_in: NonZeroU32,
+        args: &BenchArgs,
     ) -> Result<Self> {
         let names: Vec<_> = services.iter().map(ToString::to_string).collect();
         let services = names.join(",");
@@ -81,9 +81,11 @@ impl PushService {
         let mut arguments = [
             "--listen=127.0.0.1:0".to_owned(),
             format!("--ca-file={ca}"),
-            format!("--decrypt-one-in={decrypt_one_in}"),
-            // Only direct messages are asked for, and they alone have topics.
+            format!("--decrypt-one-in={}", args.decrypt_one_in),
+            // Only direct messages are asked for, and they alone have topics. One subscriber may get
+            // all of them.
             "--keep-with-topic-only".to_owned(),
+            format!("--keep-messages={}", args.direct),
         ]
         .to_vec();
         arguments.extend(
