@@ -23,16 +23,14 @@ pub struct PushResource {
 }
 
 impl PushResource {
-    /// Parses an absolute `http:` or `https:` URL of at most 2048 octets.
+    /// Parses an absolute `http:` or `https:` URL of at most 2048 octets, as it comes and normalised.
     ///
     /// Whatever different URL parsers read differently is refused: user information, fragments,
     /// backslashes, white space, control characters, a host that ends in a dot, missing or extra
     /// slashes. Host and port are normalised; path and query must already be written as browsers
     /// write them, so that they can be sent octet for octet as they came.
     pub fn parse(text: &str) -> Result<Self, PushResourceError> {
-        if text.len() > MAX_URL_BYTES {
-            return Err(PushResourceError::TooLong { got: text.len() });
-        }
+        limit_length(text)?;
         if text
             .chars()
             .any(|c| c == '\\' || c.is_whitespace() || c.is_control())
@@ -50,6 +48,8 @@ impl PushResource {
         if url.domain().is_some_and(|domain| domain.ends_with('.')) {
             return Err(PushResourceError::TrailingDot);
         }
+        // In the form that is kept and sent, a host name may be several times as long.
+        limit_length(url.as_str())?;
         let push_service = url
             .host()
             .map_or(PushService::Other, |host| PushService::of(&host));
@@ -115,6 +115,14 @@ impl fmt::Debug for PushResource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "PushResource({}/…)", self.origin())
     }
+}
+
+fn limit_length(url: &str) -> Result<(), PushResourceError> {
+    let got = url.len();
+    if got > MAX_URL_BYTES {
+        return Err(PushResourceError::TooLong { got });
+    }
+    Ok(())
 }
 
 /// Splits the text into authority and the rest, and insists on `scheme://` with a host behind it,

@@ -118,6 +118,15 @@ fn parts_are_normalised_and_the_path_is_not() {
 }
 
 #[test]
+fn what_grows_too_long_when_it_is_normalised_is_refused() {
+    let url = |labels: usize| format!("https://{}push.example.net/x", "ü.".repeat(labels));
+    let resource = PushResource::parse(&url(200)).unwrap();
+    assert_eq!(PushResource::parse(resource.expose()), Ok(resource));
+    let refused = PushResource::parse(&url(500));
+    assert_eq!(refused, Err(PushResourceError::TooLong { got: 4026 }));
+}
+
+#[test]
 fn texts_that_parsers_read_differently_are_refused() {
     let long = format!("https://fcm.googleapis.com/{}", "a".repeat(2048));
     let cases = [
