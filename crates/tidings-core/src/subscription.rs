@@ -1,5 +1,6 @@
 //! Subscriptions as Tidings keeps them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jiff::tz::TimeZone;
@@ -142,7 +143,7 @@ impl TimeZoneName {
 /// Which batches and which clock a push resource belongs to: a known push service by name, all
 /// others together, so that strangers cannot create groups without end.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct PushServiceGroup(String);
+pub struct PushServiceGroup(Cow<'static, str>);
 
 impl PushServiceGroup {
     /// The group of a push resource.
@@ -152,12 +153,12 @@ impl PushServiceGroup {
 
     /// The group of a known push service, or of all others.
     pub fn of_service(service: PushService) -> Self {
-        Self(service.as_str().to_owned())
+        Self(Cow::Borrowed(service.as_str()))
     }
 
     /// From the text a store keeps.
-    pub fn from_stored(text: String) -> Self {
-        Self(text)
+    pub fn from_stored(text: &str) -> Self {
+        known(text).map_or_else(|| Self(Cow::Owned(text.to_owned())), Self::of_service)
     }
 
     /// The group's name.
@@ -167,11 +168,13 @@ impl PushServiceGroup {
 
     /// The push service that the group is of. What a later version kept is one of the others.
     pub fn service(&self) -> PushService {
-        PushService::ALL
-            .into_iter()
-            .find(|service| service.as_str() == self.0)
-            .unwrap_or(PushService::Other)
+        known(&self.0).unwrap_or(PushService::Other)
     }
+}
+
+fn known(group: &str) -> Option<PushService> {
+    let mut all = PushService::ALL.into_iter();
+    all.find(|service| service.as_str() == group)
 }
 
 impl fmt::Display for PushServiceGroup {

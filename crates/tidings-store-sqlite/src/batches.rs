@@ -189,7 +189,7 @@ fn due_groups(connection: &Connection) -> Result<Vec<DueGroup>, StoreError> {
     while let Some(row) = rows.next().map_err(refused)? {
         groups.push(DueGroup {
             application: ApplicationId::from_i64(row.get(0).map_err(refused)?),
-            group: PushServiceGroup::from_stored(row.get(1).map_err(refused)?),
+            group: read_group(row, 1)?,
             lane: read_lane(row, 2)?,
             not_before: Timestamp::from_millis(row.get(3).map_err(refused)?),
         });
@@ -277,13 +277,19 @@ pub(crate) fn read_selection(
     })
 }
 
+fn read_group(row: &Row<'_>, at: usize) -> Result<PushServiceGroup, StoreError> {
+    row.get_ref(at)
+        .and_then(|value| Ok(PushServiceGroup::from_stored(value.as_str()?)))
+        .map_err(refused)
+}
+
 fn read_batch(row: &Row<'_>) -> Result<Batch, StoreError> {
     let span: u16 = row.get(6).map_err(refused)?;
     Ok(Batch {
         id: BatchId::from_i64(row.get(0).map_err(refused)?),
         message: MessageId::from_bytes(row.get(1).map_err(refused)?),
         application: ApplicationId::from_i64(row.get(2).map_err(refused)?),
-        group: PushServiceGroup::from_stored(row.get(3).map_err(refused)?),
+        group: read_group(row, 3)?,
         lane: read_lane(row, 4)?,
         due_at: Timestamp::from_millis(row.get(5).map_err(refused)?),
         selection: read_selection(row, 7, span)?,

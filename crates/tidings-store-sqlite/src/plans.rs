@@ -64,7 +64,7 @@ pub(crate) fn audience(
         // `limit` are the end of the audience.
         let group = row.get_ref(1)?.as_str().ok().map_or_else(
             || PushServiceGroup::of_service(PushService::Other),
-            |text| PushServiceGroup::from_stored(text.to_owned()),
+            PushServiceGroup::from_stored,
         );
         Ok(AudienceMember {
             seq: Seq::from_i64(row.get(0)?),

@@ -343,7 +343,7 @@ pub(crate) fn suspected_waves(connection: &Connection) -> Result<Vec<SuspectedWa
         .query_map((), |row| {
             Ok(SuspectedWave {
                 application: ApplicationId::from_i64(row.get(0)?),
-                group: PushServiceGroup::from_stored(row.get(1)?),
+                group: PushServiceGroup::from_stored(row.get_ref(1)?.as_str()?),
                 subscriptions: row.get(2)?,
                 since: Timestamp::from_millis(row.get(3)?),
             })

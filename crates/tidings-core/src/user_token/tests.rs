@@ -121,7 +121,7 @@ fn keys_of(file: &str) -> UserTokenKeys {
 #[test]
 fn a_token_of_each_algorithm_proves_its_user() {
     let alice = UserId::parse("alice").unwrap();
-    let token = with_secret(r#"{"alg":"HS256","typ":"JWT"}"#, &claims().to_string());
+    let token = with_secret(r#"{"alg":"HS256","typ":"JWT"}"#, claims().to_string());
     assert_eq!(hs256().verify(&token, &app(), NOW), Ok(alice.clone()));
     for back_end in [BackEnd::p256(), BackEnd::ed25519()] {
         let set = json!({"keys": [back_end.jwk]}).to_string();
@@ -166,7 +166,7 @@ fn the_key_says_the_algorithm_and_not_the_header() {
         let key = EncodingKey::from_secret(&octets);
         for alg in ["HS256", "ES256"] {
             let header = json!({"alg": alg}).to_string();
-            let token = signed(&header, &claims().to_string(), &key, Algorithm::HS256);
+            let token = signed(&header, claims().to_string(), &key, Algorithm::HS256);
             for keys in [&public, &both] {
                 let refused = keys.verify(&token, &app(), NOW).unwrap_err();
                 assert!(
@@ -188,7 +188,7 @@ fn the_key_says_the_algorithm_and_not_the_header() {
         );
         for token in [
             UserToken::parse(&unsigned).unwrap(),
-            with_secret(&header, &claims().to_string()),
+            with_secret(&header, claims().to_string()),
         ] {
             let refused = both.verify(&token, &app(), NOW).unwrap_err();
             assert!(
@@ -205,7 +205,7 @@ fn the_key_says_the_algorithm_and_not_the_header() {
 
 #[test]
 fn an_unsigned_token_with_a_fitting_header_is_refused() {
-    let whole = with_secret(r#"{"alg":"HS256"}"#, &claims().to_string());
+    let whole = with_secret(r#"{"alg":"HS256"}"#, claims().to_string());
     let (message, _) = whole.expose().rsplit_once('.').unwrap();
     let unsigned = UserToken::parse(&format!("{message}.")).unwrap();
     let refused = hs256().verify(&unsigned, &app(), NOW);
@@ -353,7 +353,7 @@ fn a_claim_of_a_wrong_type_or_a_second_one_is_refused() {
         ("nbf", json!("now")),
         ("iat", json!(true)),
     ] {
-        let refused = verify_claims(&with(name, value.clone())).unwrap_err();
+        let refused = verify_claims(with(name, value.clone())).unwrap_err();
         let is_about_it =
             matches!(refused, UserTokenError::Claim { name: told, .. } if told == name);
         assert!(is_about_it, "{name} = {value}: {refused:?}");
@@ -397,7 +397,7 @@ fn the_audience_is_one_application() {
         let mut claims = claims();
         claims["aud"] = aud.clone();
         assert_eq!(
-            verify_claims(&claims.to_string()).map(drop),
+            verify_claims(claims.to_string()).map(drop),
             expected,
             "{aud}"
         );
@@ -425,15 +425,15 @@ fn time_is_heeded_to_the_second() {
     ] {
         let mut claims = claims();
         claims[name] = json!(NOW_S + offset);
-        let verified = verify_claims(&claims.to_string()).map(drop);
+        let verified = verify_claims(claims.to_string()).map(drop);
         assert_eq!(verified, expected, "{name} = now + {offset} s");
     }
     let mut fraction = claims();
     fraction["exp"] = json!(1_763_999_940.5_f64);
-    assert_eq!(verify_claims(&fraction.to_string()).map(drop), Ok(()));
+    assert_eq!(verify_claims(fraction.to_string()).map(drop), Ok(()));
     fraction["exp"] = json!(1e15);
     assert!(matches!(
-        verify_claims(&fraction.to_string()),
+        verify_claims(fraction.to_string()),
         Err(UserTokenError::TooLong { .. })
     ));
 }
@@ -462,7 +462,7 @@ fn there_are_sixteen_keys_at_most() {
 
 #[test]
 fn nothing_is_shown_of_secrets() {
-    let token = with_secret(r#"{"alg":"HS256"}"#, &claims().to_string());
+    let token = with_secret(r#"{"alg":"HS256"}"#, claims().to_string());
     assert_eq!(format!("{token:?}"), "UserToken");
     assert_eq!(
         format!("{:?}", hs256()),
@@ -490,7 +490,7 @@ proptest! {
 
     #[test]
     fn a_changed_token_is_refused(position in 0..200_usize, to in "[A-Za-z0-9_.-]") {
-        let token = with_secret(r#"{"alg":"HS256"}"#, &claims().to_string());
+        let token = with_secret(r#"{"alg":"HS256"}"#, claims().to_string());
         let mut changed = token.expose().to_owned();
         let position = position % changed.len();
         changed.replace_range(position..=position, &to);

@@ -238,7 +238,7 @@ mod tests {
     }
 
     fn member(seq: i64, group: &str) -> AudienceMember {
-        let group = PushServiceGroup::from_stored(group.to_owned());
+        let group = PushServiceGroup::from_stored(group);
         AudienceMember {
             seq: Seq::from_i64(seq),
             group,

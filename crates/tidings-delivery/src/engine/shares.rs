@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     fn group() -> PushServiceGroup {
-        PushServiceGroup::from_stored("fcm".to_owned())
+        PushServiceGroup::from_stored("fcm")
     }
 
     /// Opens `count` batches one after the other and says whose they are.
