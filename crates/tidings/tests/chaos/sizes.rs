@@ -25,7 +25,7 @@ pub(crate) struct Sizes {
 impl Sizes {
     pub(crate) fn from_environment() -> Result<Self> {
         Ok(Self {
-            subscribers: read("TIDINGS_CHAOS_SUBSCRIBERS", 1_500)?,
+            subscribers: read("TIDINGS_CHAOS_SUBSCRIBERS", 4_000)?,
             kills: read("TIDINGS_CHAOS_KILLS", 3)?,
             seed: read("TIDINGS_CHAOS_SEED", 1)?,
             outage: Duration::from_secs(read("TIDINGS_CHAOS_OUTAGE_SECONDS", 2)?),

@@ -22,6 +22,9 @@ const GONE_RULE: usize = 1;
 /// So many answers at most are lost with a server that is killed, besides those that it waits for.
 const UNRECORDED: usize = 256;
 
+/// So many answers more may be on their way to a server that has little of the machine.
+const ON_THEIR_WAY: usize = 256;
+
 fn faults() -> Value {
     json!([
         {"delay_ms": {"p50_ms": 20, "p99_ms": 400}, "continue": true},
@@ -73,7 +76,11 @@ async fn whoever_is_not_gone_gets_the_message_however_often_the_server_is_killed
     storm.check_direct(&tidings).await?;
     let all = Got::by_all(&storm.stage.sandbox).await?;
     storm.report(&all, took);
-    check_counts(&counts, all.get(..sizes.subscribers).context("too few")?);
+    let (everybody, direct) = all.split_at_checked(sizes.subscribers).context("too few")?;
+    check_counts(&counts, everybody);
+    for got in direct {
+        assert_eq!(got.accepted > 0, !got.is_in_share(GONE_RULE), "{got:?}");
+    }
     check_tombstones(&tidings, &all).await?;
     storm.check_kills(&all, sizes.restart);
     tidings.stop().await?;
@@ -96,6 +103,8 @@ struct Storm<'a> {
 struct Kill {
     /// Messages that the push services had taken in.
     accepted: usize,
+    /// At how many user agents the broadcast was of which nothing was written down: at least.
+    unrecorded: usize,
     /// What they had taken in more than once.
     repeated: usize,
     /// POSTs that came to the push services and were not answered when the server was asked about
@@ -119,6 +128,8 @@ impl Storm<'_> {
 
     async fn kill(&mut self, tidings: Tidings) -> Result<Tidings> {
         let before = self.stage.sandbox.stats().await?;
+        // Asked for later: what is written down in between makes the difference only smaller.
+        let counts = tidings.message(&self.broadcast).await?["counts"].take();
         tidings.kill();
         let quiet = |stats: &Value| stats["in_flight"] == 0;
         let what = "the end of all connections";
@@ -133,6 +144,8 @@ impl Storm<'_> {
         let posts_since = number(&after, "posts") - number(&before, "posts");
         self.kills.push(Kill {
             accepted: number(&after, "accepted"),
+            unrecorded: number(&before, "subscriptions_reached")
+                .saturating_sub(self.sent.len() + number(&counts, "accepted")),
             repeated: number(&after, "accepted") - number(&after, "subscriptions_reached"),
             in_flight: number(&before, "in_flight") + posts_since,
             restart: began.elapsed(),
@@ -180,9 +193,21 @@ impl Storm<'_> {
         kills.map(|((kill, repeated), most)| (kill, repeated, most))
     }
 
-    /// What was written down is not sent again, and the next server goes on in time.
+    /// What is answered is soon written down, what was is not sent again, and the next server goes on
+    /// in time.
     fn check_kills(&self, all: &[Got], limit: Option<Duration>) {
+        let most_unrecorded = |kill: &Kill| kill.in_flight + UNRECORDED + ON_THEIR_WAY;
+        let tells = |kill: &Kill| kill.accepted > most_unrecorded(kill);
+        assert!(
+            self.kills.iter().any(tells),
+            "every kill came so early that all might have been lost: take more subscribers"
+        );
         for (number, (kill, repeated, most)) in (1..).zip(self.consequences(all)) {
+            let (unrecorded, at_most) = (kill.unrecorded, most_unrecorded(kill));
+            assert!(
+                unrecorded <= at_most,
+                "{unrecorded} were not written down at kill {number}, not {at_most} at most"
+            );
             assert!(
                 repeated <= most,
                 "{repeated} came again until the kill after kill {number}, not {most} at most"
@@ -199,13 +224,15 @@ impl Storm<'_> {
         for (number, (kill, repeated, most)) in (1..).zip(self.consequences(all)) {
             let Kill {
                 accepted,
+                unrecorded,
                 in_flight,
                 restart,
                 ..
             } = kill;
             eprintln!(
-                "kill {number}: at {accepted} taken in, {in_flight} in flight; {repeated} came \
-                 again so far (at most {most}); first POST {restart:.1?} after the start",
+                "kill {number}: at {accepted} taken in, {in_flight} in flight, {unrecorded} not \
+                 written down; {repeated} came again so far (at most {most}); first POST \
+                 {restart:.1?} after the start",
             );
         }
         eprintln!(
