@@ -10,6 +10,7 @@ mod resolver;
 mod room;
 mod strangers;
 mod tls;
+mod wanted;
 
 use std::fmt;
 use std::sync::Arc;

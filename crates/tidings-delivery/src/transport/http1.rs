@@ -16,11 +16,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::transport::http2::Change;
 use crate::transport::strangers::Permit;
+use crate::transport::wanted::{Wanted, wanted};
 use crate::transport::{Limits, TransportError};
 
 pub(super) struct Http1Connection {
     sender: SendRequest<Full<Bytes>>,
     limits: Arc<Limits>,
+    _wanted: Wanted,
 }
 
 impl Http1Connection {
@@ -42,8 +44,9 @@ impl Http1Connection {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| TransportError::Broken(error.to_string()))?;
+        let (wanted, while_wanted) = wanted();
         tasks.spawn(async move {
-            if let Err(error) = connection.await {
+            if let Some(Err(error)) = while_wanted.run(connection).await {
                 tracing::debug!(%error, "an HTTP/1.1 connection to a push service ended");
             }
             tell(Change::GoingAway);
@@ -52,6 +55,7 @@ impl Http1Connection {
         Ok(Self {
             sender,
             limits: Arc::clone(limits),
+            _wanted: wanted,
         })
     }
 
@@ -129,4 +133,32 @@ async fn read_some(mut body: Incoming, limits: &Limits) -> Bytes {
     };
     let _ = timeout(limits.body, reading).await;
     read.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Its peer takes part of a request and nothing more: what is left, and the end behind it, can
+    /// never be written.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_ends_though_its_peer_reads_nothing() {
+        let (near, _far) = tokio::io::duplex(64);
+        let (tasks, limits) = (TaskTracker::new(), Arc::new(Limits::default()));
+        let opened = Http1Connection::open(near, &limits, &tasks, (|_| {}, None)).await;
+        let mut connection = opened.unwrap_or_else(|error| panic!("not opened: {error:?}"));
+        let request =
+            Request::post("https://push.example.org/x").body(Bytes::from(vec![b'x'; 4000]));
+        let answered = connection.post(request.unwrap()).await;
+        assert!(
+            matches!(answered, Err(TransportError::TimedOut(_))),
+            "{answered:?}"
+        );
+        drop(connection);
+        tasks.close();
+        let ended = timeout(Duration::from_mins(1), tasks.wait()).await;
+        assert!(ended.is_ok(), "it is still there");
+    }
 }

@@ -15,9 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-pub(super) use crate::transport::http2::driver::GOOD_BYE;
 use crate::transport::http2::driver::{Coalescing, drive};
 use crate::transport::strangers::Permit;
+use crate::transport::wanted::{Wanted, wanted};
 use crate::transport::{Limits, TransportError};
 
 /// Requests on a connection before the push service has said how many it allows.
@@ -45,6 +45,7 @@ pub(super) struct Http2Connection {
     /// How many requests were answered.
     answers: AtomicU64,
     limits: Arc<Limits>,
+    _wanted: Wanted,
 }
 
 impl Http2Connection {
@@ -66,16 +67,19 @@ impl Http2Connection {
             .handshake(stream.another())
             .await
             .map_err(|error| broken(&error))?;
+        let (wanted, while_wanted) = wanted();
         let opened = Arc::new(Self {
             sender,
             closed: AtomicBool::new(false),
             streams: AtomicUsize::new(UNTOLD),
             answers: AtomicU64::new(0),
             limits: Arc::clone(limits),
+            _wanted: wanted,
         });
         let weak = Arc::downgrade(&opened);
         tasks.spawn(async move {
-            drive((connection, stream), weak, tell).await;
+            let running = drive((connection, stream), weak, tell);
+            while_wanted.run(running).await;
             drop(permit);
         });
         Ok(opened)

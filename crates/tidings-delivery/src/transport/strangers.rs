@@ -8,8 +8,8 @@ use futures_util::FutureExt as _;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
 
-use crate::transport::http2::GOOD_BYE;
 use crate::transport::pools::Pools;
+use crate::transport::wanted::GOOD_BYE;
 use crate::transport::{Limits, TransportError};
 
 /// How often to ask whether a connection is still wanted.

@@ -6,17 +6,12 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use h2::client::Connection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
 
 use crate::transport::http2::{Change, Http2Connection};
-
-/// How long a connection that nobody wants any more may take to say good-bye.
-pub(in crate::transport) const GOOD_BYE: Duration = Duration::from_secs(5);
 
 /// Runs the connection until it ends. It ends by itself when nobody has it any more.
 pub(super) async fn drive<S>(
@@ -28,7 +23,6 @@ pub(super) async fn drive<S>(
 {
     let mut connection = pin!(connection);
     let (mut waits, mut is_leaving) = (false, false);
-    let mut good_bye: Option<Pin<Box<Sleep>>> = None;
     let ended = std::future::poll_fn(|context| {
         // Whoever is ready to send goes first: a hundred small requests then leave in a few
         // writes and TLS records instead of one each.
@@ -42,14 +36,10 @@ pub(super) async fn drive<S>(
         if let Poll::Ready(Err(error)) = stream.poll_through(context) {
             return Poll::Ready(Err(error));
         }
-        let Some(opened) = opened.upgrade() else {
-            let limit = good_bye.get_or_insert_with(|| Box::pin(sleep(GOOD_BYE)));
-            return match limit.as_mut().poll(context) {
-                Poll::Ready(()) => Poll::Ready(Ok(())),
-                Poll::Pending => ended,
-            };
-        };
-        if !is_leaving && let Some(change) = opened.look(context) {
+        if !is_leaving
+            && let Some(opened) = opened.upgrade()
+            && let Some(change) = opened.look(context)
+        {
             is_leaving = !matches!(change, Change::Streams(_));
             tell(change);
         }

@@ -1,6 +1,6 @@
 use std::pin::{Pin, pin};
 
-use futures_util::future::join;
+use futures_util::future::{join, join_all};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::{Duration, timeout};
@@ -267,6 +267,31 @@ async fn a_connection_ends_even_if_nobody_hears_its_good_bye() {
     drop(opened.await.unwrap());
     tasks.close();
     tasks.wait().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_ends_though_its_peer_reads_nothing() {
+    for count in [1, 12] {
+        let (near, mut far) = tokio::io::duplex(64);
+        let (tasks, limits) = (TaskTracker::new(), Arc::new(Limits::default()));
+        let opened = Http2Connection::open(near, &limits, &tasks, (|_| {}, None));
+        let connection = opened.await.unwrap();
+        far.write_all(&settings(100)).await.unwrap();
+        let posts = (0..count).map(|_| {
+            let message = Request::post("https://push.example.org/x");
+            connection.post(message.body(Bytes::from(vec![b'x'; 4000])).unwrap())
+        });
+        for answered in join_all(posts).await {
+            assert!(
+                matches!(answered, Err(TransportError::TimedOut(_))),
+                "{answered:?}"
+            );
+        }
+        drop(connection);
+        tasks.close();
+        let ended = timeout(Duration::from_mins(1), tasks.wait()).await;
+        assert!(ended.is_ok(), "after {count} requests it is still there");
+    }
 }
 
 /// A stream that says what is written at once.
