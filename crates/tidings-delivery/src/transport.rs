@@ -94,6 +94,13 @@ pub enum TransportError {
     Closed,
 }
 
+impl TransportError {
+    /// Whether another connection, opened at once, may fare better.
+    fn may_be_chance(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Tls(_) | Self::Broken(_))
+    }
+}
+
 /// The transport to real push services: HTTP/2 where ALPN offers it, HTTP/1.1 otherwise; pooled by
 /// origin; connects only to addresses that were checked; follows no redirects.
 pub struct PushTransport {

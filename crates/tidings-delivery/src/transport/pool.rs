@@ -119,6 +119,11 @@ impl Pool {
         self.grow(&mut state, now);
     }
 
+    /// Whether there was ever a connection.
+    pub(super) fn has_connected(&self) -> bool {
+        self.lock().ledger.has_connected()
+    }
+
     pub(super) fn last_used(&self) -> Instant {
         self.lock().last_used
     }
@@ -260,7 +265,8 @@ impl Pool {
             }
             Err(failure) => {
                 tracing::debug!(push_service.origin = %self.target, %failure, "no connection");
-                if state.ledger.not_opened(from, now) {
+                if state.ledger.not_opened(failure.may_be_chance(), from, now) {
+                    self.grow(&mut state, now);
                     return;
                 }
                 // A thousand requests to a dead host shall not each wait for a failure of their
@@ -293,7 +299,7 @@ impl Pool {
             None => None,
         };
         let _opening = match &self.strangers {
-            Some(strangers) => Some(strangers.may_open().await?),
+            Some(strangers) => Some(strangers.may_open(self.has_connected()).await?),
             None => None,
         };
         let opened = timeout(limits.connect, self.handshake(id, permit)).await;

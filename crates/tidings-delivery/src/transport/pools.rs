@@ -92,14 +92,15 @@ impl Pools {
 }
 
 impl State {
-    /// Forgets the pool that was used longest ago, of strangers first.
+    /// Forgets the pool that was used longest ago: of those that never had a connection first, for
+    /// anybody can make up names below a known push service's domain, then of strangers.
     fn make_room(&mut self) {
-        let oldest = self
-            .by_origin
-            .iter()
-            .map(|(origin, entry)| (entry.is_known, entry.pool.last_used(), origin))
-            .min();
-        if let Some(origin) = oldest.map(|(_, _, origin)| origin.clone()) {
+        let worth = |entry: &Entry| {
+            let Entry { pool, is_known } = entry;
+            (pool.has_connected(), *is_known, pool.last_used())
+        };
+        let least = self.by_origin.iter().min_by_key(|(_, entry)| worth(entry));
+        if let Some(origin) = least.map(|(origin, _)| origin.clone()) {
             self.by_origin.remove(&origin);
         }
     }

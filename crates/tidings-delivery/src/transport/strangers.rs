@@ -21,9 +21,17 @@ pub(super) type Permit = OwnedSemaphorePermit;
 pub(super) struct Strangers {
     connections: Arc<Semaphore>,
     openings: Semaphore,
+    /// Of these, those for origins to which there never was a connection.
+    newcomers: Semaphore,
     /// Told whenever a connection becomes idle.
     idle: Notify,
     pools: Weak<Pools>,
+}
+
+/// Lasts as long as a connection is being opened.
+pub(super) struct Opening<'a> {
+    _newcomer: Option<SemaphorePermit<'a>>,
+    _opening: SemaphorePermit<'a>,
 }
 
 impl Strangers {
@@ -31,6 +39,7 @@ impl Strangers {
         Self {
             connections: Arc::new(Semaphore::new(limits.other_connections)),
             openings: Semaphore::new(limits.other_openings),
+            newcomers: Semaphore::new(limits.other_openings.div_ceil(2)),
             idle: Notify::new(),
             pools,
         }
@@ -69,10 +78,22 @@ impl Strangers {
         self.idle.notify_one();
     }
 
-    /// Waits until fewer connections are being opened.
-    pub(super) async fn may_open(&self) -> Result<SemaphorePermit<'_>, TransportError> {
-        let permit = self.openings.acquire().await;
-        permit.map_err(|_| TransportError::Closed)
+    /// Waits until fewer connections are being opened. Of those to origins that never had one, which
+    /// may all be dead, only half as many are opened at once.
+    pub(super) async fn may_open(
+        &self,
+        has_connected: bool,
+    ) -> Result<Opening<'_>, TransportError> {
+        let closed = |_| TransportError::Closed;
+        let newcomer = if has_connected {
+            None
+        } else {
+            Some(self.newcomers.acquire().await.map_err(closed)?)
+        };
+        Ok(Opening {
+            _newcomer: newcomer,
+            _opening: self.openings.acquire().await.map_err(closed)?,
+        })
     }
 }
 
@@ -104,5 +125,21 @@ mod tests {
             () = async { free.await; std::future::pending().await } => "",
         };
         assert_eq!(admitted, "first");
+    }
+
+    #[tokio::test]
+    async fn who_never_had_a_connection_leaves_some_to_those_who_had() {
+        let limits = Limits {
+            other_openings: 4,
+            ..Limits::default()
+        };
+        let strangers = Strangers::new(&limits, Weak::new());
+        let opening = |has_connected| strangers.may_open(has_connected).now_or_never();
+        let newcomers: Vec<_> = (0..3).filter_map(|_| opening(false)).collect();
+        assert_eq!(newcomers.len(), 2);
+        let others: Vec<_> = (0..3).filter_map(|_| opening(true)).collect();
+        assert_eq!(others.len(), 2);
+        drop(newcomers);
+        assert!(opening(false).is_some());
     }
 }

@@ -2,14 +2,16 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tidings_delivery::transport::{Limits, PushTransport, Resolver, TransportError, client_config};
 use tidings_webpush::Admission;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
 
 use crate::transport::{LOOPBACK, listen_on, post, read_request, transport, was_connected_to};
 
@@ -151,4 +153,66 @@ async fn a_name_that_comes_to_lead_elsewhere_is_not_followed() {
         assert_eq!(refused, TransportError::AddressNotAllowed, "{addresses:?}");
     }
     assert!(!was_connected_to(inside));
+}
+
+/// There are no such names.
+struct Nowhere;
+
+#[async_trait]
+impl Resolver for Nowhere {
+    async fn resolve(&self, _host: &str) -> std::io::Result<Vec<IpAddr>> {
+        Err(std::io::Error::other("no such name"))
+    }
+}
+
+#[tokio::test]
+async fn names_made_up_below_a_known_push_service_close_nobodys_connections() {
+    let admission = Admission::new()
+        .with_networks(["127.0.0.0/8".parse().unwrap()])
+        .with_insecure(true);
+    let transport = PushTransport::new(
+        Arc::new(admission),
+        client_config(None).unwrap(),
+        Arc::new(Nowhere),
+        Limits {
+            origins: 8,
+            ..Limits::default()
+        },
+    );
+    let connections = Arc::new(AtomicUsize::new(0));
+    let tasks = TaskTracker::new();
+    let mut strangers = Vec::new();
+    for _ in 0..2 {
+        let (listener, port) = listen_on(LOOPBACK).await;
+        strangers.push(format!("http://127.0.0.1:{port}/x"));
+        let connections = Arc::clone(&connections);
+        let each = tasks.clone();
+        tasks.spawn(async move {
+            loop {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                connections.fetch_add(1, Ordering::SeqCst);
+                each.spawn(async move {
+                    let answer = b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n";
+                    let mut request = [0; 4096];
+                    while connection
+                        .read(&mut request)
+                        .await
+                        .is_ok_and(|read| read > 0)
+                    {
+                        connection.write_all(answer).await.unwrap();
+                    }
+                });
+            }
+        });
+    }
+    for round in 0..3 {
+        for url in &strangers {
+            post(&transport, url).await.unwrap();
+        }
+        for number in 0..10 {
+            let url = format!("https://{round}-{number}.notify.windows.com/w/?token=x");
+            post(&transport, &url).await.unwrap_err();
+        }
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
 }

@@ -17,6 +17,7 @@ use tidings_webpush::{Admission, SystemRandomness};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 /// A push service over TLS, and a transport that trusts it.
 struct Stage {
@@ -146,5 +147,30 @@ async fn a_connection_that_fell_silent_is_replaced() {
         assert_eq!(made.load(Ordering::SeqCst), 2);
     };
     local.run_until(test).await;
+    stage.sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn one_connection_that_fails_by_chance_fails_nobody() {
+    let stage = Stage::new(100, Limits::default()).await;
+    let far = stage.sandbox.https_url().unwrap();
+    let far = far.trim_start_matches("https://").to_owned();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let tasks = TaskTracker::new();
+    let connections = tasks.clone();
+    let proxy = tasks.spawn(async move {
+        drop(listener.accept().await.unwrap());
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let mut far = TcpStream::connect(&far).await.unwrap();
+            connections.spawn(async move { copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+    let url = format!("https://127.0.0.1:{port}/push/nobody");
+    for answered in join_all((0..64).map(|_| stage.post(&url))).await {
+        assert!(answered.is_ok(), "{answered:?}");
+    }
+    proxy.abort();
     stage.sandbox.shutdown().await;
 }

@@ -47,6 +47,8 @@ pub(super) struct Ledger<C> {
     /// Nothing is opened before this instant.
     open_from: Instant,
     failures: u32,
+    /// Whether the last connection could not be opened.
+    failed: bool,
 }
 
 #[derive(Debug)]
@@ -95,7 +97,13 @@ impl<C: Clone> Ledger<C> {
             expected_until: now,
             open_from: now,
             failures: 0,
+            failed: false,
         }
+    }
+
+    /// Whether there was ever a connection.
+    pub(super) fn has_connected(&self) -> bool {
+        self.protocol.is_some()
     }
 
     /// Takes room for a request. A direct message gets the connection with the least under way: it
@@ -156,6 +164,7 @@ impl<C: Clone> Ledger<C> {
         now: Instant,
     ) {
         self.opening = self.opening.saturating_sub(1);
+        self.failed = false;
         self.protocol = Some(protocol);
         self.slots.push(Slot {
             id,
@@ -170,14 +179,17 @@ impl<C: Clone> Ledger<C> {
     }
 
     /// A connection, begun at `from`, could not be opened. Where others carry on, the next try has
-    /// time. Whether there is any hope left for those who wait.
-    pub(super) fn not_opened(&mut self, from: Instant, now: Instant) -> bool {
+    /// time. Whether there is any hope left for those who wait: what may have been `chance` is tried
+    /// once more, as all of them would fail with one connection.
+    pub(super) fn not_opened(&mut self, chance: bool, from: Instant, now: Instant) -> bool {
         self.opening = self.opening.saturating_sub(1);
+        let once_more = chance && !self.failed;
+        self.failed = true;
         // Those that were begun together fail together: once.
         if !self.slots.is_empty() && from >= self.open_from {
             self.pause(now);
         }
-        !self.slots.is_empty() || self.opening > 0
+        !self.slots.is_empty() || self.opening > 0 || once_more
     }
 
     /// A connection is not opened after all: nobody waits for it any more.

@@ -225,13 +225,16 @@ fn a_failure_ends_hope_only_where_nothing_else_is_left() {
     let mut rig = Rig::new();
     assert_eq!(rig.begin(bulk(1)), 1);
     assert!(
-        !rig.ledger.not_opened(rig.now, rig.now),
+        !rig.ledger.not_opened(false, rig.now, rig.now),
         "there is nothing else"
     );
     assert_eq!(rig.begin(bulk(1)), 1, "whoever comes next tries anew");
     rig.open(Protocol::Http2, 100);
     assert_eq!(rig.begin(bulk(1000)), 1);
-    assert!(rig.ledger.not_opened(rig.now, rig.now), "one is open");
+    assert!(
+        rig.ledger.not_opened(false, rig.now, rig.now),
+        "one is open"
+    );
     assert_eq!(rig.begin(bulk(1000)), 0, "not at once");
     rig.now += FIRST_PAUSE;
     assert_eq!(rig.begin(bulk(1000)), 1);
@@ -243,20 +246,20 @@ fn what_fails_together_counts_once() {
     let began = rig.now;
     assert_eq!(rig.begin(bulk(10_000)), 8);
     for _ in 0..7 {
-        rig.ledger.not_opened(began, rig.now);
+        rig.ledger.not_opened(false, began, rig.now);
     }
     assert_eq!(rig.ledger.open_from - rig.now, FIRST_PAUSE);
     rig.ledger.pause(rig.now);
     assert_eq!(rig.ledger.open_from - rig.now, FIRST_PAUSE, "told twice");
     rig.now += FIRST_PAUSE;
-    rig.ledger.not_opened(began, rig.now);
+    rig.ledger.not_opened(false, began, rig.now);
     let (count, from) = rig.ledger.begin_to_open(bulk(10_000), rig.now);
     assert_eq!(
         (count, from),
         (8, rig.now),
         "the last of them makes nothing worse"
     );
-    rig.ledger.not_opened(from, rig.now);
+    rig.ledger.not_opened(false, from, rig.now);
     assert_eq!(rig.ledger.open_from - rig.now, 2 * FIRST_PAUSE, "once more");
 }
 
