@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 
 use crate::extract::body::{is, is_plain, media_type};
@@ -31,11 +31,16 @@ const IDLE: Duration = Duration::from_secs(30);
 const PART_LINES: usize = 1000;
 const PART_BYTES: usize = 512 * 1024;
 
+/// What Windows programs begin UTF-8 files with, and JSON does not.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A body of lines that was not read yet.
 pub(crate) struct Lines {
     body: Body,
     /// What came of the body and was not handed out.
     rest: BytesMut,
+    /// Whether its beginning was looked at.
+    begun: bool,
     /// How many lines there were.
     count: u64,
     /// In a line that is too long: thrown away up to its end.
@@ -73,6 +78,7 @@ impl Lines {
         Self {
             body,
             rest: BytesMut::new(),
+            begun: false,
             count: 0,
             skipping: false,
             ended: false,
@@ -90,6 +96,10 @@ impl Lines {
     pub(crate) async fn next_part(&mut self) -> Result<Vec<Line>, ApiError> {
         if let Some(error) = self.broken.take() {
             return Err(error);
+        }
+        if !self.begun {
+            self.skip_byte_order_mark().await?;
+            self.begun = true;
         }
         let mut part = Vec::new();
         let mut octets = 0;
@@ -111,6 +121,18 @@ impl Lines {
             }
         }
         Ok(part)
+    }
+
+    /// At the beginning of the body only.
+    async fn skip_byte_order_mark(&mut self) -> Result<(), ApiError> {
+        let length = BYTE_ORDER_MARK.len();
+        while !self.ended && self.rest.len() < length && BYTE_ORDER_MARK.starts_with(&self.rest) {
+            self.read().await?;
+        }
+        if self.rest.starts_with(BYTE_ORDER_MARK) {
+            self.rest.advance(length);
+        }
+        Ok(())
     }
 
     async fn next_line(&mut self) -> Result<Option<Line>, ApiError> {
@@ -191,6 +213,27 @@ mod tests {
         let expected = expected.map(|(number, text)| (number, Ok(text.as_bytes().to_vec())));
         assert_eq!(lines, expected);
         assert!(read(Vec::new()).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_byte_order_mark_at_the_beginning_is_skipped() {
+        let longest = vec![b'x'; MAX_LINE_BYTES];
+        let cases: [(&[u8], &[&[u8]]); 6] = [
+            (b"\xef\xbb\xbfa\nb", &[b"a", b"b"]),
+            (b"\xef\xbb\xbf", &[]),
+            (b"\xef\xbb", &[b"\xef\xbb"]),
+            (b"a\n\xef\xbb\xbfb", &[b"a", b"\xef\xbb\xbfb"]),
+            (b"\xef\xbb\xbf\xef\xbb\xbfa", &[b"\xef\xbb\xbfa"]),
+            (&[b"\xef\xbb\xbf", &longest[..]].concat(), &[&longest]),
+        ];
+        for (body, expected) in cases {
+            for size in [1, 2, 20_000] {
+                let lines = read(body.chunks(size).map(<[u8]>::to_vec).collect()).await;
+                let texts = lines.into_iter().map(|(_, text)| text);
+                let expected = expected.iter().map(|text| Ok(text.to_vec()));
+                assert!(texts.eq(expected), "{body:?} in pieces of {size}");
+            }
+        }
     }
 
     #[tokio::test]
