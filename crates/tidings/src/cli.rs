@@ -174,7 +174,7 @@ pub(crate) struct SandboxArgs {
 #[derive(Args)]
 pub(crate) struct ServerArgs {
     /// The server's URL
-    #[arg(long, env = "TIDINGS_URL", default_value = "http://127.0.0.1:8030")]
+    #[arg(long, env = "TIDINGS_URL", default_value = "http://127.0.0.1:8030", value_parser = parse_url)]
     pub(crate) url: String,
 
     /// An API token; without one, the file `admin-token` in the data directory is read
@@ -193,6 +193,19 @@ pub(crate) struct ServerArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Whatever else is wrong with it is told when it is used.
+fn parse_url(text: &str) -> Result<String, &'static str> {
+    let has_scheme = ["http://", "https://"].iter().any(|scheme| {
+        let beginning = text.get(..scheme.len());
+        beginning.is_some_and(|it| it.eq_ignore_ascii_case(scheme))
+    });
+    if has_scheme {
+        Ok(text.to_owned())
+    } else {
+        Err("it must begin with http:// or https://")
+    }
 }
 
 /// What to send, to whom, and how.

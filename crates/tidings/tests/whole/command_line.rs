@@ -145,6 +145,11 @@ async fn a_client_that_cannot_do_what_it_was_asked_says_why() -> Result<()> {
         .args(["--data-dir", "nowhere"])
         .output()?;
     assert_fails(&nobody, 1, &["TIDINGS_TOKEN", "nowhere"])?;
+    let without_scheme = client(&settings, &tidings, &send)
+        .env("TIDINGS_URL", "127.0.0.1:8030")
+        .output()?;
+    let what_is_right = "begin with http:// or https://";
+    assert_fails(&without_scheme, 2, &["--url", what_is_right])?;
     let to_nobody = client(&settings, &tidings, &["send", "--title", "Hello"]).output()?;
     assert_fails(&to_nobody, 2, &["--all", "--user", "--subscription"])?;
 
