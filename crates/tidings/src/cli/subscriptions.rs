@@ -52,7 +52,10 @@ pub(crate) enum SubscriptionsCommand {
     /// Write the subscriptions of a running server, with their keys, to a file that can be imported
     ///
     /// Whoever has the file and the VAPID key can send to these browsers: it is made with mode 0600.
-    /// The scope is `subscriptions:export`. With `--json` the count on standard error is JSON.
+    /// It has its name once it is complete; an export that breaks off or is interrupted leaves no
+    /// file, and ends with status 1 or 130. How far it is is said on standard error. The scope is
+    /// `subscriptions:export`. With `--json` the count on standard error is JSON, and nothing else is
+    /// said there.
     Export {
         /// The file, which must not exist; `-` writes to standard output
         #[arg(default_value = "-")]

@@ -148,7 +148,7 @@ fn bench(folder: &Path) -> Command {
     command
 }
 
-fn assert_is_empty(folder: &Path) -> Result<()> {
+pub(crate) fn assert_is_empty(folder: &Path) -> Result<()> {
     let left: Vec<_> = fs::read_dir(folder)?.collect::<Result<_, _>>()?;
     ensure!(left.is_empty(), "left behind: {left:?}");
     Ok(())

@@ -27,6 +27,7 @@ mod process;
 mod restart;
 #[path = "../support/sandbox.rs"]
 mod sandbox;
+mod scripted;
 mod secrets;
 mod shutdown;
 mod subscriptions;

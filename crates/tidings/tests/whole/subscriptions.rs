@@ -5,11 +5,18 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::{Value, json};
 
+use crate::bench::assert_is_empty;
+use crate::command_line::assert_fails;
+use crate::scripted::Scripted;
 use crate::tidings::{Settings, Tidings, terminate};
+use crate::wait::DEADLINE;
 
 /// A subscription at a push service that is admitted and never asked: an RFC 8291 key, another
 /// endpoint for each number.
@@ -72,7 +79,7 @@ async fn what_one_server_exports_another_one_imports() -> Result<()> {
     let mode = fs::metadata(&exported)?.permissions().mode();
     ensure!(mode & 0o777 == 0o600, "others can read it: {mode:o}");
     let again = client(&first, &tidings, "export").arg(&exported).output()?;
-    ensure!(again.status.code() == Some(1), "the file was overwritten");
+    assert_fails(&again, 1, &["out.ndjson", "choose another name"])?;
     let list = stdout(
         &client(&first, &tidings, "list")
             .args(["--limit", "150"])
@@ -101,6 +108,76 @@ async fn what_one_server_exports_another_one_imports() -> Result<()> {
     let talk = String::from_utf8(output.stderr)?;
     ensure!(talk.contains("line 5100: /vapid_key: "), "{talk}");
     tidings.stop().await
+}
+
+#[test]
+fn an_export_that_breaks_off_leaves_no_file() -> Result<()> {
+    let server = Scripted::start()?;
+    let folder = tempfile::tempdir()?;
+    for file in ["out.ndjson", "-"] {
+        let mut export = server.client("subscriptions");
+        export
+            .current_dir(folder.path())
+            .args(["export", file])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let export = export.spawn()?;
+        let mut answer = server.request()?.begin_answer()?;
+        answer.write("{\"id\":\"sub_1\"}\n")?;
+        drop(answer);
+        let ended = export.wait_with_output()?;
+        let talk = String::from_utf8(ended.stderr)?;
+        ensure!(
+            ended.status.code() == Some(1) && talk.contains("the export broke off"),
+            "{file}: {talk}"
+        );
+        ensure!(
+            ended.stdout.is_empty() == (file != "-"),
+            "what came is written where nobody takes it for a file"
+        );
+    }
+    assert_is_empty(folder.path())
+}
+
+#[test]
+fn an_interrupted_export_tells_how_far_it_is_and_leaves_no_file() -> Result<()> {
+    let server = Scripted::start()?;
+    let folder = tempfile::tempdir()?;
+    let mut export = server.client("subscriptions");
+    export
+        .current_dir(folder.path())
+        .args(["export", "out.ndjson"])
+        .stderr(Stdio::piped());
+    let mut export = export.spawn()?;
+    let mut answer = server.request()?.begin_answer()?;
+    let (told, progress) = mpsc::channel();
+    let talk = BufReader::new(export.stderr.take().context("its talk")?).lines();
+    let talking = thread::spawn(move || {
+        let mut talk = talk.map_while(Result::ok);
+        let _ = told.send(talk.next());
+        talk.collect::<Vec<_>>().join("\n")
+    });
+    let begun = Instant::now();
+    let first = loop {
+        answer.write("{\"id\":\"sub_1\"}\n")?;
+        if let Ok(line) = progress.recv_timeout(Duration::from_millis(20)) {
+            break line.context("it ended")?;
+        }
+        ensure!(begun.elapsed() < DEADLINE, "no progress is told");
+    };
+    ensure!(first.contains(" subscriptions"), "{first}");
+    // Nobody takes what is there meanwhile for the whole.
+    ensure!(!folder.path().join("out.ndjson").exists());
+    terminate(export.id())?;
+    ensure!(export.wait()?.code() == Some(130));
+    let said = talking
+        .join()
+        .map_err(|_| anyhow!("the reader broke off"))?;
+    ensure!(
+        said.contains("interrupted: out.ndjson was not made"),
+        "{said}"
+    );
+    assert_is_empty(folder.path())
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! `tidings subscriptions export`.
 
-use std::fs::{File, OpenOptions};
+mod unfinished;
+
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
@@ -10,18 +12,26 @@ use serde_json::json;
 
 use crate::api_client::ApiClient;
 use crate::cli::ServerArgs;
+use crate::commands::subscriptions::export::unfinished::Unfinished;
 use crate::output;
+use crate::shutdown;
+
+/// How often it is said how far the export is.
+const PROGRESS: Duration = Duration::from_secs(2);
 
 pub(super) fn run(file: &Path, state: &str, args: &ServerArgs) -> Result<()> {
     let api = ApiClient::new(args)?;
-    let body = api.download(&format!("/v1/subscriptions/export?state={state}"))?;
-    let to: Box<dyn Write> = if file == Path::new("-") {
-        Box::new(io::stdout().lock())
-    } else {
-        Box::new(create(file)?)
+    let export = Export {
+        api,
+        path: format!("/v1/subscriptions/export?state={state}"),
+        // With `--json` there is nothing but JSON on standard error.
+        tells_progress: !args.json,
     };
-    let Counts { exported, damaged } = copy_lines(BufReader::new(body), BufWriter::new(to))
-        .context("the export broke off: what was written is not complete")?;
+    let Counts { exported, damaged } = if file == Path::new("-") {
+        export.to_stdout()?
+    } else {
+        export.to_file(file)?
+    };
     if args.json {
         output::say(&json!({"exported": exported, "damaged": damaged}).to_string());
     } else {
@@ -36,21 +46,86 @@ pub(super) fn run(file: &Path, state: &str, args: &ServerArgs) -> Result<()> {
     Ok(())
 }
 
+struct Export {
+    api: ApiClient,
+    path: String,
+    tells_progress: bool,
+}
+
+impl Export {
+    fn to_stdout(&self) -> Result<Counts> {
+        let incomplete = "what was written is not complete";
+        shutdown::last_words_on_signal(move || interrupted(incomplete))?;
+        self.copy_to(io::stdout().lock(), incomplete)
+    }
+
+    /// The file is there once it is complete: a part of an export looks like a whole one.
+    fn to_file(&self, file: &Path) -> Result<Counts> {
+        let unfinished = Unfinished::for_new(file)?;
+        let incomplete = format!("{} was not made", file.display());
+        let (at_signal, words) = (unfinished.clone(), incomplete.clone());
+        shutdown::last_words_on_signal(move || {
+            if at_signal.remove() {
+                interrupted(&words)
+            } else {
+                interrupted("it was over")
+            }
+        })?;
+        let copied = self.copy_to(unfinished.writer()?, &incomplete);
+        if copied.is_ok() {
+            unfinished.finish()?;
+        } else {
+            unfinished.remove();
+        }
+        copied
+    }
+
+    fn copy_to(&self, to: impl Write, incomplete: &str) -> Result<Counts> {
+        let body = BufReader::new(self.api.download(&self.path)?);
+        let mut progress = Progress::new(self.tells_progress);
+        copy_lines(body, BufWriter::new(to), |counts| progress.note(counts))
+            .with_context(|| format!("the export broke off: {incomplete}"))
+    }
+}
+
+fn interrupted(what_of_it: &str) -> String {
+    format!("the export was interrupted: {what_of_it}")
+}
+
 #[derive(PartialEq, Eq, Debug, Default)]
 struct Counts {
     exported: u64,
     damaged: u64,
 }
 
-/// Secrets: nobody else may read them, and nothing is overwritten.
-fn create(path: &Path) -> Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-        .open(path)
-        .with_context(|| format!("cannot make {}", path.display()))
+/// Says how far it is.
+struct Progress {
+    is_told: bool,
+    started: Instant,
+    told: Instant,
+}
+
+impl Progress {
+    fn new(is_told: bool) -> Self {
+        let started = Instant::now();
+        Self {
+            is_told,
+            started,
+            told: started,
+        }
+    }
+
+    fn note(&mut self, counts: &Counts) {
+        if !self.is_told || self.told.elapsed() < PROGRESS {
+            return;
+        }
+        self.told = Instant::now();
+        let exported = counts.exported;
+        let a_second = exported / self.started.elapsed().as_secs().max(1);
+        output::say(&format!(
+            "{exported} subscriptions so far; {a_second} a second"
+        ));
+    }
 }
 
 /// What the server writes instead of a subscription that it cannot read.
@@ -59,7 +134,11 @@ struct DamagedLine {
     damaged: bool,
 }
 
-fn copy_lines(mut from: impl BufRead, mut to: impl Write) -> io::Result<Counts> {
+fn copy_lines(
+    mut from: impl BufRead,
+    mut to: impl Write,
+    mut tell: impl FnMut(&Counts),
+) -> io::Result<Counts> {
     let mut counts = Counts::default();
     let mut line = Vec::new();
     loop {
@@ -74,6 +153,7 @@ fn copy_lines(mut from: impl BufRead, mut to: impl Write) -> io::Result<Counts> 
         } else {
             counts.exported += 1;
         }
+        tell(&counts);
     }
 }
 
@@ -92,7 +172,7 @@ mod tests {
         let lines = "{\"id\":\"sub_1\",\"endpoint\":\"https://push.example/1\"}\n\
                      {\"id\":\"sub_00000000000000000000000000000002\",\"damaged\":true}\n";
         let mut copy = Vec::new();
-        let counts = copy_lines(lines.as_bytes(), &mut copy).unwrap();
+        let counts = copy_lines(lines.as_bytes(), &mut copy, |_| ()).unwrap();
         assert_eq!(copy, lines.as_bytes(), "nothing is left out");
         let expected = Counts {
             exported: 1,
