@@ -48,6 +48,23 @@ impl From<RegisterError> for ApiError {
     }
 }
 
+impl ApiError {
+    /// Why a line of an import was refused. Who moves house can bring the key along, and must: without
+    /// it, nothing that is sent to the subscription is accepted.
+    pub(crate) fn of_import(error: RegisterError) -> Self {
+        match error {
+            RegisterError::UnknownVapidKey(_) => Self::input(
+                "/vapid_key",
+                "the application has no such key in use: first import the key that the subscription \
+                 was made with (`tidings vapid import --keep-active FILE`, or POST /v1/vapid-keys), \
+                 then import again. Left out, the active key is taken, which is right only if the \
+                 subscription was made with that one",
+            ),
+            other => other.into(),
+        }
+    }
+}
+
 impl From<PageUserError> for ApiError {
     fn from(error: PageUserError) -> Self {
         match error {

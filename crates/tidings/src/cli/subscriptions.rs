@@ -18,20 +18,21 @@ A line is what a browser gave, as npm's web-push takes it, with what else is kno
   {\"endpoint\": \"https://…\", \"keys\": {\"p256dh\": \"…\", \"auth\": \"…\"}, \"user\": \"42\"}
   {\"subscription\": {\"endpoint\": \"https://…\", \"keys\": {…}}, \"attributes\": {\"plan\": \"pro\"}}
 Other members: locale, timezone, encoding, and vapid_key, the id or the public key of the VAPID key it
-was made with, if that is not the active one. Browsers take only what that key signed: before the
-first import, bring your key with `tidings vapid import`.
+was made with. Left out, it is the active one. Browsers take only what the key signed that they
+subscribed with: before the first import, bring it with `tidings vapid import`, or with its
+`--keep-active` if new subscribers shall get another.
 
-Exit status: 0 if the file was read to its end, also if lines were refused (their number is told), 1
-if not, 130 if it was interrupted: then the line to go on from is told. Importing lines again does no
-harm.";
+Exit status: 0 if the file was read to its end, also if lines were refused (their number is told); 1
+if not, or if all lines were refused; 130 if it was interrupted: then the line to go on from is told.
+Importing lines again does no harm.";
 
 #[derive(Subcommand)]
 pub(crate) enum SubscriptionsCommand {
     /// Bring subscriptions from elsewhere into a running server, one JSON object a line
     ///
     /// Sends the file in parts, says how far it is on standard error, and tries again when the server
-    /// cannot be reached for a while. A line that is wrong is told with its number and stops no
-    /// other. The scope is `subscriptions:write`.
+    /// cannot be reached for a while. A line that is wrong stops no other; the first 20 are told with
+    /// their numbers, and how many more there are for which reason. The scope is `subscriptions:write`.
     #[command(after_help = IMPORT_HELP)]
     Import {
         /// The file; `-` reads standard input
@@ -41,8 +42,8 @@ pub(crate) enum SubscriptionsCommand {
         #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
         from_line: u64,
 
-        /// Write why lines were refused to this file, a JSON object each, instead of to standard
-        /// error; with `--from-line`, behind what is in it
+        /// Write why lines were refused to this file, a JSON object for every one, instead of to
+        /// standard error; with `--from-line`, behind what is in it
         #[arg(long, value_name = "FILE")]
         errors: Option<PathBuf>,
 

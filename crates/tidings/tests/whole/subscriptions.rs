@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -89,24 +90,59 @@ async fn what_one_server_exports_another_one_imports() -> Result<()> {
         list.lines().count() == 150 && !list.contains("wpush"),
         "{list}"
     );
+    let key = folder.path().join("key.pem");
+    fs::write(
+        &key,
+        stdout(&first.command("vapid").arg("export").output()?)?,
+    )?;
     tidings.stop().await?;
 
     let copy = fs::read_to_string(&exported)?;
     ensure!(copy.lines().count() == 5100);
-    // The other server has another VAPID key, so it says what to do about each line.
+    import_elsewhere(&exported, &key).await
+}
+
+/// Into a server that has another VAPID key, which says what to do.
+async fn import_elsewhere(exported: &Path, key: &Path) -> Result<()> {
     let elsewhere = tempfile::tempdir()?;
     let second = Settings::below(elsewhere.path());
     let tidings = Tidings::start(&second).await?;
-    let output = client(&second, &tidings, "import")
-        .arg(&exported)
-        .output()?;
-    let told = stdout(&output)?;
+    let output = client(&second, &tidings, "import").arg(exported).output()?;
     ensure!(
-        told == "5100 lines: 0 created, 0 updated, 5100 refused",
+        output.status.code() == Some(1),
+        "nothing was taken, which is no success: {}",
+        output.status
+    );
+    let told = String::from_utf8(output.stdout)?;
+    ensure!(
+        told == "5100 lines: 0 created, 0 updated, 5100 refused\n",
         "{told}"
     );
     let talk = String::from_utf8(output.stderr)?;
-    ensure!(talk.contains("line 5100: /vapid_key: "), "{talk}");
+    ensure!(
+        talk.lines().count() < 30,
+        "{} lines of talk",
+        talk.lines().count()
+    );
+    for words in [
+        "line 20: /vapid_key: ",
+        "tidings vapid import --keep-active",
+        "5080 more",
+        "--errors FILE",
+        "nothing was imported",
+    ] {
+        ensure!(talk.contains(words), "no {words}: {talk}");
+    }
+
+    let mut import_key = second.command("vapid");
+    import_key.args(["import", "--keep-active"]).arg(key);
+    import_key.env("TIDINGS_URL", tidings.api().origin());
+    stdout(&import_key.output()?)?;
+    let told = stdout(&client(&second, &tidings, "import").arg(exported).output()?)?;
+    ensure!(
+        told == "5100 lines: 5100 created, 0 updated, 0 refused",
+        "{told}"
+    );
     tidings.stop().await
 }
 

@@ -1,6 +1,8 @@
 //! `tidings subscriptions import`: a file in parts, each tried until it is in.
 
-use std::fs::{File, OpenOptions};
+mod refusals;
+
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::api_client::{ApiClient, CallError};
 use crate::cli::ServerArgs;
+use crate::commands::subscriptions::import::refusals::Refusals;
 use crate::output;
 use crate::shutdown;
 
@@ -49,12 +52,20 @@ pub(super) fn run(
     go_on_at.store(from_line, Ordering::Relaxed);
     shutdown::last_words_on_signal(move || go_on_from(go_on_at.load(Ordering::Relaxed)))?;
     import.lines.skip_to(from_line)?;
-    import.run()?;
+    let ended = import.run();
+    import.refusals.tell_the_rest();
+    ended?;
+    let counts = &import.counts;
     if args.json {
-        output::json(&import.counts.to_json())?;
+        output::json(&counts.to_json())?;
     } else {
-        output::data(&import.counts.in_words())?;
+        output::data(&counts.in_words())?;
     }
+    ensure!(
+        !counts.is_all_refused(),
+        "nothing was imported: all {} were refused",
+        counts.refused
+    );
     Ok(())
 }
 
@@ -177,6 +188,11 @@ impl Counts {
         self.refused += count("refused");
     }
 
+    /// Mostly one reason for all, which the operator has to remove.
+    fn is_all_refused(&self) -> bool {
+        self.refused > 0 && self.created + self.updated == 0
+    }
+
     fn to_json(&self) -> Value {
         json!({
             "lines": self.lines,
@@ -194,68 +210,6 @@ impl Counts {
             refused,
         } = self;
         format!("{lines} lines: {created} created, {updated} updated, {refused} refused")
-    }
-}
-
-/// Where it is told why lines were refused.
-struct Refusals(Option<File>);
-
-impl Refusals {
-    /// An import that goes on does so here too.
-    fn open(file: Option<&Path>, goes_on: bool) -> Result<Self> {
-        let open = |path: &Path| {
-            let mut options = OpenOptions::new();
-            options
-                .create(true)
-                .write(true)
-                .append(goes_on)
-                .truncate(!goes_on);
-            let opened = options.open(path);
-            opened.with_context(|| format!("cannot write {}", path.display()))
-        };
-        file.map(open).transpose().map(Self)
-    }
-
-    /// With the numbers that lines have in the file.
-    fn tell(&mut self, report: &Value, first: u64) -> Result<()> {
-        let told = report.get("errors").and_then(Value::as_array);
-        let refused = report.get("refused").and_then(Value::as_u64).unwrap_or(0);
-        let told_of = told.map_or(0, Vec::len) as u64;
-        for error in told.into_iter().flatten() {
-            let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
-            let in_part = error.get("line").and_then(Value::as_u64).unwrap_or(1);
-            let line = first + in_part.saturating_sub(1);
-            if let Some(file) = &mut self.0 {
-                let mut error = error.clone();
-                if let Some(number) = error.get_mut("line") {
-                    *number = line.into();
-                }
-                // In one piece: who is interrupted leaves no half lines.
-                let written = file.write_all(format!("{error}\n").as_bytes());
-                written.context("cannot write why lines were refused")?;
-            } else {
-                output::say(&format!(
-                    "line {line}: {}",
-                    place(text("pointer"), text("detail"))
-                ));
-            }
-        }
-        if refused > told_of {
-            output::say(&format!(
-                "{} more lines of those from line {first} on were refused: the server tells only of \
-                 the first ones",
-                refused - told_of
-            ));
-        }
-        Ok(())
-    }
-}
-
-fn place(pointer: &str, detail: &str) -> String {
-    if pointer.is_empty() {
-        detail.to_owned()
-    } else {
-        format!("{pointer}: {detail}")
     }
 }
 
@@ -391,7 +345,7 @@ mod tests {
     #[test]
     fn progress_tells_the_line_to_go_on_with() {
         let report = json!({"lines": 2, "created": 2});
-        let (ended, progress) = import_of_two(&report, Refusals(None));
+        let (ended, progress) = import_of_two(&report, Refusals::new(None));
         ended.unwrap();
         assert!(
             progress.starts_with("2 lines: 2 created") && progress.ends_with("next is line 5"),
@@ -401,7 +355,7 @@ mod tests {
 
     #[test]
     fn lines_that_the_server_did_not_count_are_missed() {
-        let (ended, _) = import_of_two(&json!({"lines": 1, "created": 1}), Refusals(None));
+        let (ended, _) = import_of_two(&json!({"lines": 1, "created": 1}), Refusals::new(None));
         let words = format!("{:#}", ended.unwrap_err());
         assert!(
             words.contains("--from-line 3:") && words.contains("counted 1 lines where 2 were sent"),
@@ -416,7 +370,7 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         let cannot_be_written = File::open(&file).unwrap();
         let report = json!({"lines": 2, "refused": 1, "errors": [{"line": 2, "detail": "no"}]});
-        let (ended, _) = import_of_two(&report, Refusals(Some(cannot_be_written)));
+        let (ended, _) = import_of_two(&report, Refusals::new(Some(cannot_be_written)));
         let words = format!("{:#}", ended.unwrap_err());
         assert!(words.contains("--from-line 3: cannot write why"), "{words}");
     }
@@ -427,25 +381,6 @@ mod tests {
         some.skip_to(3).unwrap();
         assert_eq!(some.next_part().unwrap(), b"c\n");
         assert!(lines(b"a\n").skip_to(3).is_err());
-    }
-
-    #[test]
-    fn an_import_that_goes_on_keeps_what_was_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("refused.ndjson");
-        let report = json!({"refused": 1, "errors": [{"line": 2, "detail": "no"}]});
-        let tell = |first, goes_on| {
-            let mut refusals = Refusals::open(Some(&file), goes_on).unwrap();
-            refusals.tell(&report, first).unwrap();
-            let told = std::fs::read_to_string(&file).unwrap();
-            let lines = told
-                .lines()
-                .map(|line| serde_json::from_str::<Value>(line).unwrap());
-            lines.map(|told| told["line"].clone()).collect::<Vec<_>>()
-        };
-        assert_eq!(tell(1, false), [2]);
-        assert_eq!(tell(5001, true), [2, 5002]);
-        assert_eq!(tell(1, false), [2], "a new import begins a new file");
     }
 
     #[test]

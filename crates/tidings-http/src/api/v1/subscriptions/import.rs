@@ -163,7 +163,7 @@ impl Importing {
             for line in part {
                 let prepared = ImportLine::read(&line).and_then(|request| {
                     let prepared = state.server().prepare_import(&application, &keys, request);
-                    prepared.map_err(ApiError::from)
+                    prepared.map_err(ApiError::of_import)
                 });
                 match prepared {
                     Ok(prepared) => {
