@@ -1,19 +1,22 @@
 //! Talks to a running server through its API.
 
+mod call_error;
+
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::Value;
-use ureq::http::{Method, Request, StatusCode, request};
+use ureq::http::{Method, Request, Response, StatusCode, request};
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
-use ureq::{Agent, AsSendBody, BodyReader, Proxy, SendBody};
+use ureq::{Agent, AsSendBody, Body, BodyReader, Proxy, SendBody};
 
+pub(crate) use crate::api_client::call_error::{CallError, insist};
 use crate::cli::ServerArgs;
 use crate::data_directory::DataDirectory;
 
-/// How long connecting may take, and a call that sends and gets little.
+/// How long a call may take that sends and gets little.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The slowest uplink that lines are sent over: 32 kbit/s.
@@ -26,44 +29,7 @@ const IDLE: Duration = Duration::from_mins(1);
 const MAX_REPORT_BYTES: u64 = 16 * 1024 * 1024;
 
 const UNUSABLE: &str = "the server's URL or the token cannot be used";
-
-/// A call that failed.
-pub(crate) struct CallError {
-    error: anyhow::Error,
-    may_pass: bool,
-    retry_after: Option<Duration>,
-}
-
-impl CallError {
-    fn for_good(error: anyhow::Error) -> Self {
-        Self {
-            error,
-            may_pass: false,
-            retry_after: None,
-        }
-    }
-
-    fn passing(error: anyhow::Error) -> Self {
-        Self {
-            may_pass: true,
-            ..Self::for_good(error)
-        }
-    }
-
-    /// Whether the same call may succeed later.
-    pub(crate) fn may_pass(&self) -> bool {
-        self.may_pass
-    }
-
-    /// How long the server says to wait.
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
-    }
-
-    pub(crate) fn into_error(self) -> anyhow::Error {
-        self.error
-    }
-}
+const READING: &str = "reading the answer";
 
 pub(crate) struct ApiClient {
     agent: Agent,
@@ -108,19 +74,43 @@ impl ApiClient {
     }
 
     pub(crate) fn get(&self, path: &str) -> Result<Value> {
-        self.call(&Method::GET, path, None)
+        self.look(path).map_err(CallError::into_error)
+    }
+
+    /// The same, for who asks again if that may help.
+    pub(crate) fn look(&self, path: &str) -> Result<Value, CallError> {
+        self.call(self.json_request(&Method::GET, path), String::new())
     }
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        self.call(&Method::POST, path, Some(body))
+        let request = self.json_request(&Method::POST, path);
+        let answer = self.call(request, body.to_string());
+        answer.map_err(CallError::into_error)
+    }
+
+    /// A request that is the same one however often it is sent with this key.
+    pub(crate) fn post_once(
+        &self,
+        path: &str,
+        body: &Value,
+        idempotency_key: &str,
+    ) -> Result<Value, CallError> {
+        let request = self
+            .json_request(&Method::POST, path)
+            .header("idempotency-key", idempotency_key);
+        self.call(request, body.to_string())
     }
 
     pub(crate) fn put(&self, path: &str, body: &Value) -> Result<Value> {
-        self.call(&Method::PUT, path, Some(body))
+        let request = self.json_request(&Method::PUT, path);
+        let answer = self.call(request, body.to_string());
+        answer.map_err(CallError::into_error)
     }
 
     pub(crate) fn delete(&self, path: &str) -> Result<()> {
-        self.call(&Method::DELETE, path, None).map(drop)
+        let request = self.json_request(&Method::DELETE, path);
+        let answer = self.call(request, String::new());
+        answer.map(drop).map_err(CallError::into_error)
     }
 
     /// Sends lines, and tells failures that may pass from those that will not.
@@ -136,19 +126,17 @@ impl ApiClient {
             .timeout_connect(Some(self.timeout))
             .timeout_global(Some(self.time_for(lines)))
             .build();
-        let answer = self.agent.run(request).with_context(|| self.no_answer());
-        let mut response = answer.map_err(CallError::passing)?;
+        let answer = self.agent.run(request);
+        let mut response =
+            answer.map_err(|error| CallError::unanswered(error, self.no_answer()))?;
         let status = response.status();
-        let retry_after = response.headers().get("retry-after").cloned();
+        let retry_after = retry_after(&response);
         let body = response.body_mut().with_config().limit(MAX_REPORT_BYTES);
-        let text = body.read_to_string().map_err(|error| {
-            let is_endless = matches!(error, ureq::Error::BodyExceedsLimit(_));
-            let error = anyhow!(error).context("reading the answer");
-            if is_endless {
-                CallError::for_good(error)
-            } else {
-                CallError::passing(error)
+        let text = body.read_to_string().map_err(|error| match error {
+            ureq::Error::BodyExceedsLimit(_) => {
+                CallError::for_good(anyhow!(error).context(READING))
             }
+            other => CallError::unanswered(other, READING.to_owned()),
         })?;
         let value = serde_json::from_str(&text).unwrap_or(Value::Null);
         if status.is_success() {
@@ -163,12 +151,11 @@ impl ApiClient {
                 )))
             };
         }
-        let seconds = retry_after.and_then(|it| it.to_str().ok()?.parse().ok());
-        Err(CallError {
-            may_pass: matches!(status.as_u16(), 408 | 429 | 500..=599),
-            retry_after: seconds.map(Duration::from_secs),
-            error: anyhow!("{}", explain_import(status.as_u16(), &value, lines.len())),
-        })
+        Err(CallError::refused(
+            status,
+            retry_after,
+            anyhow!("{}", explain_import(status.as_u16(), &value, lines.len())),
+        ))
     }
 
     /// What is sent last waits in buffers of this machine, so waiting for the answer has no limit of
@@ -216,6 +203,10 @@ impl ApiClient {
         Ok(response.into_body().into_reader())
     }
 
+    fn json_request(&self, method: &Method, path: &str) -> request::Builder {
+        self.request(method, path, "application/json")
+    }
+
     fn request(&self, method: &Method, path: &str, media_type: &str) -> request::Builder {
         let request = Request::builder()
             .method(method)
@@ -231,24 +222,29 @@ impl ApiClient {
         format!("no answer from {}: is `tidings serve` running?", self.base)
     }
 
-    fn call(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Value> {
-        let request = self
-            .request(method, path, "application/json")
-            .body(body.map(Value::to_string).unwrap_or_default())
-            .context(UNUSABLE)?;
-        let answer = self.agent.run(request).with_context(|| self.no_answer());
-        let mut response = answer?;
+    fn call(&self, request: request::Builder, body: String) -> Result<Value, CallError> {
+        let request = request.body(body).context(UNUSABLE);
+        let answer = self.agent.run(request.map_err(CallError::for_good)?);
+        let mut response =
+            answer.map_err(|error| CallError::unanswered(error, self.no_answer()))?;
         let status = response.status();
-        let text = response
-            .body_mut()
-            .read_to_string()
-            .context("reading the answer")?;
+        let retry_after = retry_after(&response);
+        let text = response.body_mut().read_to_string();
+        let text = text.map_err(|error| CallError::unanswered(error, READING.to_owned()))?;
         let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
         if !status.is_success() {
-            bail!("{}", explain(status.as_u16(), &value));
+            let error = anyhow!("{}", explain(status.as_u16(), &value));
+            return Err(CallError::refused(status, retry_after, error));
         }
         Ok(value)
     }
+}
+
+/// How long the server says to wait.
+fn retry_after(response: &Response<Body>) -> Option<Duration> {
+    let value = response.headers().get("retry-after")?;
+    let seconds = value.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 fn agent(proxy: Option<Proxy>, timeout: Duration) -> Agent {
@@ -262,6 +258,8 @@ fn agent(proxy: Option<Proxy>, timeout: Duration) -> Agent {
         .tls_config(tls)
         .proxy(proxy)
         .timeout_global(Some(timeout))
+        // Earlier, so that who was never reached can be told from who does not answer.
+        .timeout_connect(Some(timeout / 2))
         .http_status_as_error(false)
         .build()
         .new_agent()
@@ -353,7 +351,7 @@ mod tests {
         ] {
             let (client, serving) = silent_after(format!("HTTP/1.1 200 OK\r\n{rest}"));
             let error = client.import("/", b"{}\n").unwrap_err();
-            assert!(!error.may_pass(), "{:#}", error.into_error());
+            assert!(!error.may_pass, "{:#}", error.into_error());
             drop(client);
             serving.join().unwrap();
         }
@@ -385,7 +383,7 @@ mod tests {
             "HTTP/1.1 413 Request Entity Too Large\r\ncontent-length: 6\r\n\r\n<html>".to_owned(),
         );
         let error = client.import("/", b"{}\n").unwrap_err();
-        assert!(!error.may_pass());
+        assert!(!error.may_pass);
         let words = error.into_error().to_string();
         assert!(
             words.contains("413") && words.contains("proxy") && words.contains(" 3 octets"),

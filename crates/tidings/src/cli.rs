@@ -54,6 +54,8 @@ pub(crate) enum Command {
     /// it can do. Its state is in memory. It guards nothing, so let it listen on loopback only.
     Sandbox(SandboxArgs),
     /// Send a message through a running server, and print its id
+    ///
+    /// If the answer gets lost, the request is repeated; its `Idempotency-Key` makes it the same message.
     #[command(after_help = SEND_EXAMPLES)]
     Send(Box<SendArgs>),
     /// Import, export and list the subscriptions of a running server
@@ -230,6 +232,10 @@ pub(crate) struct SendArgs {
     pub(crate) topic: Option<String>,
 
     /// Wait until every outcome is known, and print the counts (scope `messages:read`)
+    ///
+    /// The id is printed before, with `--json` on standard error. The message goes on whatever becomes
+    /// of this command: a server that cannot be reached for a while is asked again, and who interrupts
+    /// it (exit status 130) is told where to ask.
     #[arg(long)]
     pub(crate) wait: bool,
 

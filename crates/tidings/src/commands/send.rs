@@ -1,39 +1,88 @@
 //! `tidings send`.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
+use tidings_webpush::{Randomness as _, SystemRandomness};
 
-use crate::api_client::ApiClient;
+use crate::api_client::{ApiClient, CallError, insist};
 use crate::cli::{AudienceArgs, ContentArgs, SendArgs};
 use crate::output;
+use crate::shutdown;
 
 /// How often `--wait` asks how far the message is.
 const POLL: Duration = Duration::from_millis(300);
 
+const MAY_BE_ACCEPTED: &str = "nobody knows whether the server accepted the message";
+
 pub(super) fn run(args: &SendArgs) -> Result<()> {
     let api = ApiClient::new(&args.server)?;
-    let accepted = api.post("/v1/messages", &message(args)?)?;
+    let message = message(args)?;
+    let accepted_id = Arc::new(OnceLock::new());
+    let at_signal = Arc::clone(&accepted_id);
+    shutdown::last_words_on_signal(move || {
+        let goes_on = at_signal.get().map(|id: &String| goes_on(id));
+        goes_on.unwrap_or_else(|| MAY_BE_ACCEPTED.to_owned())
+    })?;
+    let accepted = send(&api, &message)?;
     let id = accepted
         .get("id")
         .and_then(Value::as_str)
         .context("the answer has no id")?;
-    if !args.wait {
-        return if args.server.json {
-            output::json(&accepted)
+    let id = accepted_id.get_or_init(|| id.to_owned());
+    match (args.wait, args.server.json) {
+        (false, true) => return Ok(output::json(&accepted)?),
+        // Before anything is waited for: who loses the id sends the message again.
+        (true, true) => output::say(&format!("{id} is accepted")),
+        (_, false) => output::data(id)?,
+    }
+    if args.wait {
+        let done = wait(&api, id).with_context(|| goes_on(id))?;
+        if args.server.json {
+            output::json(&done)?;
         } else {
-            output::data(id)
+            output::data(&in_words(&done))?;
         }
-        .map_err(Into::into);
     }
-    let done = wait(&api, id)?;
-    if args.server.json {
-        return Ok(output::json(&done)?);
-    }
-    output::data(id)?;
-    output::data(&in_words(&done))?;
     Ok(())
+}
+
+fn goes_on(id: &str) -> String {
+    format!(
+        "the message {id} is accepted and goes on, so do not send it again: GET /v1/messages/{id} \
+         tells what becomes of it"
+    )
+}
+
+/// One message, however often it has to be asked for because an answer got lost.
+fn send(api: &ApiClient, message: &Value) -> Result<Value> {
+    let mut key = [0; 16];
+    SystemRandomness.fill(&mut key);
+    let key = URL_SAFE_NO_PAD.encode(key);
+    let mut may_be_accepted = false;
+    let sent = insist(|| {
+        let answer = api.post_once("/v1/messages", message, &key);
+        answer.map_err(|error| {
+            may_be_accepted |= error.may_have_worked();
+            if may_be_accepted {
+                error
+            } else {
+                // Nothing is lost: who asked for it learns at once that there is no server.
+                CallError::for_good(error.into_error())
+            }
+        })
+    });
+    sent.map_err(|error| {
+        if may_be_accepted {
+            error.context(MAY_BE_ACCEPTED)
+        } else {
+            error
+        }
+    })
 }
 
 fn message(args: &SendArgs) -> Result<Value> {
@@ -98,7 +147,7 @@ fn notification(args: &ContentArgs) -> Value {
 fn wait(api: &ApiClient, id: &str) -> Result<Value> {
     let mut before = String::new();
     loop {
-        let message = api.get(&format!("/v1/messages/{id}"))?;
+        let message = insist(|| api.look(&format!("/v1/messages/{id}")))?;
         let state = message
             .get("state")
             .and_then(Value::as_str)

@@ -29,6 +29,7 @@ mod restart;
 mod sandbox;
 mod scripted;
 mod secrets;
+mod send;
 mod shutdown;
 mod subscriptions;
 #[path = "../support/tidings.rs"]

@@ -2,7 +2,7 @@
 //! one cannot be made to fail.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     process::Command,
     sync::mpsc::{self, Receiver},
@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use crate::{binary::command, wait::DEADLINE};
 
@@ -20,6 +21,8 @@ pub(crate) struct Scripted {
 
 /// A request that waits for its answer. Dropped, its connection breaks.
 pub(crate) struct Request {
+    pub(crate) head: String,
+    pub(crate) body: String,
     peer: TcpStream,
 }
 
@@ -63,7 +66,22 @@ impl Request {
         while !head.ends_with("\r\n\r\n") {
             from.read_line(&mut head)?;
         }
-        Ok(Self { peer })
+        let length = header(&head, "content-length").map_or(Ok(0), str::parse)?;
+        let mut body = String::new();
+        from.take(length).read_to_string(&mut body)?;
+        Ok(Self { head, body, peer })
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        header(&self.head, name)
+    }
+
+    pub(crate) fn answer(mut self, status: u16, body: &Value) -> Result<()> {
+        let body = body.to_string();
+        let length = body.len();
+        let head =
+            format!("HTTP/1.1 {status} \r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+        Ok(self.peer.write_all((head + &body).as_bytes())?)
     }
 
     /// Begins an answer that has no end before it is told.
@@ -81,4 +99,10 @@ impl Answer {
     pub(crate) fn write(&mut self, text: &str) -> Result<()> {
         Ok(write!(self.0, "{:x}\r\n{text}\r\n", text.len())?)
     }
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let fields = head.lines().filter_map(|line| line.split_once(": "));
+    let mut values = fields.filter(|(field, _)| field.eq_ignore_ascii_case(name));
+    values.next().map(|(_, value)| value)
 }

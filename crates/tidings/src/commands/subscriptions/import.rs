@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::api_client::{ApiClient, CallError};
+use crate::api_client::{ApiClient, CallError, insist};
 use crate::cli::ServerArgs;
 use crate::commands::subscriptions::import::refusals::Refusals;
 use crate::output;
@@ -25,11 +25,6 @@ const PART_BYTES: usize = 900 * 1024;
 
 /// Longer lines are cut here: the server, whose limit is a quarter of it, says what is wrong.
 const MAX_LINE_BYTES: u64 = 64 * 1024;
-
-/// How often a part is tried, with a pause before each further time that doubles up to the longest.
-const TRIES: u32 = 10;
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// How often it is said how far the import is.
 const PROGRESS: Duration = Duration::from_secs(2);
@@ -111,34 +106,13 @@ impl Import {
         if part.is_empty() {
             return Ok(false);
         }
-        let report = self.send(&part)?;
+        let report = insist(|| self.api.import(PATH, &part))?;
         check_count(&report, self.lines.next - first)?;
         self.counts.add(&report);
         // If this fails the part is in, but nobody knows why lines of it were refused: it is to be
         // imported again.
         self.refusals.tell(&report, first)?;
         Ok(true)
-    }
-
-    /// Until it is in, or cannot be.
-    fn send(&self, part: &[u8]) -> Result<Value> {
-        let mut pause = FIRST_PAUSE;
-        for _ in 1..TRIES {
-            let error = match self.api.import(PATH, part) {
-                Ok(report) => return Ok(report),
-                Err(error) if error.may_pass() => error,
-                Err(error) => return Err(error.into_error()),
-            };
-            let wait = error.retry_after().unwrap_or(pause);
-            output::say(&format!(
-                "{:#}; trying again in {} ms",
-                error.into_error(),
-                wait.as_millis()
-            ));
-            std::thread::sleep(wait);
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-        self.api.import(PATH, part).map_err(CallError::into_error)
     }
 
     fn say_progress(&mut self) {
