@@ -134,6 +134,7 @@ impl Bench {
         if broadcast.sending() < verdict::SHORT {
             remarks.push("it was over too soon to say much: take more subscribers".to_owned());
         }
+        remarks.extend(direct.as_ref().and_then(DirectMessages::remark));
         Ok(Report {
             args: self.args,
             cores: self.cores,

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Stage;
 use super::broadcast::Broadcast;
-use super::instant::{self, between};
+use super::instant::{self, between, milliseconds};
 use super::server::{self, Server};
 
 /// How many different subscribers get them: few enough to register one by one.
@@ -25,8 +25,11 @@ const RECIPIENTS: u32 = 100;
 /// Requests that may be under way at once, so that a slow one does not make the next ones late.
 const SENDERS: usize = 8;
 
-/// One that begins later than this counts from when it should have begun.
+/// One that is asked for later than this counts from when it should have been.
 const LATE: Duration = Duration::from_millis(100);
+
+/// If more than one in a hundred is asked for later than this, whoever reads the figures has to know.
+const REMARKABLY_LATE: Duration = Duration::from_millis(20);
 
 /// How long after a request the push service is asked for it, so that asking does not hinder.
 const ASK_AFTER: Duration = Duration::from_millis(250);
@@ -47,11 +50,19 @@ pub(super) struct Plan {
     pub(super) over: Duration,
 }
 
-/// One message: when it was asked for, and when the push service had it.
+/// One message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sent {
-    asked_at: Timestamp,
+    asked: Asked,
+    /// When the push service had it.
     received_at: Timestamp,
+}
+
+/// When a message should have been asked for, and when it was.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    due_at: Timestamp,
+    at: Timestamp,
 }
 
 /// What direct messages took.
@@ -59,8 +70,11 @@ pub(super) struct Sent {
 pub(super) struct DirectMessages {
     /// From request to POST, in order.
     latencies: Vec<Duration>,
-    /// How many were asked for before the broadcast was done.
+    /// How many were really asked for before the broadcast was done.
     pub(super) during_broadcast: usize,
+    /// How many were asked for remarkably late, and how late the last of all was.
+    pub(super) late: usize,
+    pub(super) latest: Duration,
     pub(super) broadcast: Duration,
 }
 
@@ -130,7 +144,7 @@ pub(super) fn send(
 struct Waiting<'a> {
     recipient: &'a Recipient,
     topic: String,
-    asked_at: Timestamp,
+    asked: Asked,
     answered: Instant,
 }
 
@@ -179,13 +193,16 @@ impl<'a> Work<'a> {
             members.insert("urgency".to_owned(), "high".into());
         }
         let late = self.begun.elapsed().saturating_sub(slot);
-        let late = if late > LATE { late } else { Duration::ZERO };
-        let asked_at = instant::now() - late;
+        let at = instant::now();
+        let asked = Asked {
+            due_at: at - late,
+            at,
+        };
         self.stage.server.send(&message)?;
         self.waiting().push_back(Waiting {
             recipient,
             topic,
-            asked_at,
+            asked,
             answered: Instant::now(),
         });
         Ok(())
@@ -215,7 +232,7 @@ impl<'a> Work<'a> {
                 Some(received_at) => {
                     progress = Instant::now();
                     sent.push(Sent {
-                        asked_at: waiting.asked_at,
+                        asked: waiting.asked,
                         received_at,
                     });
                 }
@@ -243,19 +260,51 @@ impl<'a> Work<'a> {
     }
 }
 
+impl Asked {
+    fn late(&self) -> Duration {
+        between(self.due_at, self.at)
+    }
+}
+
+impl Sent {
+    fn latency(&self) -> Duration {
+        let from = if self.asked.late() > LATE {
+            self.asked.due_at
+        } else {
+            self.asked.at
+        };
+        between(from, self.received_at)
+    }
+}
+
 impl DirectMessages {
     pub(super) fn new(sent: &[Sent], broadcast: &Broadcast) -> Self {
-        let mut latencies: Vec<_> = sent
-            .iter()
-            .map(|sent| between(sent.asked_at, sent.received_at))
-            .collect();
+        let mut latencies: Vec<_> = sent.iter().map(Sent::latency).collect();
         latencies.sort_unstable();
-        let during = sent.iter().filter(|sent| sent.asked_at < broadcast.done_at);
+        let during = sent.iter().filter(|sent| sent.asked.at < broadcast.done_at);
+        let late = || sent.iter().map(|sent| sent.asked.late());
         Self {
             latencies,
             during_broadcast: during.count(),
+            late: late().filter(|late| *late > REMARKABLY_LATE).count(),
+            latest: late().max().unwrap_or_default(),
             broadcast: broadcast.sending(),
         }
+    }
+
+    /// What has to be known if this command could not keep its own pace.
+    pub(super) fn remark(&self) -> Option<String> {
+        (self.late * 100 > self.count()).then(|| {
+            format!(
+                "this command was late itself in asking for {} of {} direct messages, by {:.0} ms at \
+                 most, and where that was more than {} ms it is part of their latency: take less \
+                 --direct, or more --subscribers",
+                self.late,
+                self.count(),
+                milliseconds(self.latest),
+                LATE.as_millis(),
+            )
+        })
     }
 
     pub(super) fn count(&self) -> usize {
@@ -279,6 +328,8 @@ mod tests {
         let direct = |count: u64| DirectMessages {
             latencies: (1..=count).map(Duration::from_millis).collect(),
             during_broadcast: 0,
+            late: 0,
+            latest: Duration::ZERO,
             broadcast: Duration::ZERO,
         };
         let of = |count, percent| direct(count).percentile(percent).as_millis();
@@ -287,6 +338,52 @@ mod tests {
             [250, 495, 500, 1, 2]
         );
         assert_eq!(of(0, 99), 0);
+    }
+
+    /// A hundred, of which some are asked for so late that the broadcast is done by then, or a
+    /// little late.
+    fn direct_of_which(late: usize, by: Duration) -> DirectMessages {
+        let broadcast = Broadcast::of_500_in_two_seconds(Duration::ZERO);
+        let due_at = broadcast.done_at - Duration::from_millis(500);
+        let sent = (0..100).map(|number| {
+            let late = if number < late { by } else { Duration::ZERO };
+            let at = due_at + late;
+            Sent {
+                asked: Asked { due_at, at },
+                received_at: at + Duration::from_millis(10),
+            }
+        });
+        DirectMessages::new(&sent.collect::<Vec<_>>(), &broadcast)
+    }
+
+    #[test]
+    fn what_is_asked_for_after_a_broadcast_is_not_during_it() {
+        let direct = direct_of_which(30, Duration::from_millis(600));
+        assert_eq!(direct.during_broadcast, 70);
+        assert_eq!(direct.percentile(50).as_millis(), 10);
+        let most = direct.percentile(100).as_millis();
+        assert_eq!(most, 610, "who is late counts from when it was due");
+    }
+
+    #[test]
+    fn a_command_that_is_late_itself_says_so() {
+        let remark = direct_of_which(2, Duration::from_millis(600))
+            .remark()
+            .unwrap();
+        assert!(
+            remark.contains("for 2 of 100 direct messages, by 600 ms"),
+            "{remark}"
+        );
+        let a_little = direct_of_which(2, Duration::from_millis(50));
+        assert_eq!(a_little.percentile(100).as_millis(), 10);
+        assert!(
+            a_little.remark().is_some(),
+            "although it is no part of any latency"
+        );
+        for (late, by) in [(1, 600), (100, 15)] {
+            let direct = direct_of_which(late, Duration::from_millis(by));
+            assert_eq!(direct.remark(), None, "{late} by {by} ms");
+        }
     }
 
     #[test]

@@ -17,9 +17,13 @@ use tokio_util::sync::CancellationToken;
 use super::children::{ChildProcess, Start};
 use crate::api_client::ApiClient;
 use crate::cli::BenchArgs;
+use crate::output;
 
 /// How many subscriptions it makes in one request.
 const AT_ONCE: u32 = 1_000_000;
+
+/// How often progress is told.
+const TELL: Duration = Duration::from_secs(2);
 
 /// How long answers that were delayed may take once nothing more is sent.
 const SETTLE_LIMIT: Duration = Duration::from_secs(30);
@@ -132,6 +136,7 @@ impl PushService {
     ) -> Result<()> {
         let mut to = BufWriter::new(File::create(file)?);
         let mut left = count;
+        let mut told = Instant::now();
         while left > 0 {
             let part = left.min(AT_ONCE);
             let path = format!(
@@ -145,6 +150,10 @@ impl PushService {
                 made += 1;
                 if stop.is_cancelled() {
                     bail!("stopped");
+                }
+                if told.elapsed() >= TELL {
+                    told = Instant::now();
+                    output::say(&format!("  {} made", count - left + made));
                 }
             }
             ensure!(

@@ -91,6 +91,8 @@ impl Report {
             "direct": self.direct.as_ref().map(|direct| json!({
                 "messages": direct.count(),
                 "during_broadcast": direct.during_broadcast,
+                "late": direct.late,
+                "latest_ms": milliseconds(direct.latest),
                 "p50_ms": milliseconds(direct.percentile(50)),
                 "p99_ms": milliseconds(direct.percentile(99)),
                 "max_ms": milliseconds(direct.percentile(100)),
