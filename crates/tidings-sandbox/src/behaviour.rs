@@ -85,7 +85,7 @@ pub(crate) struct Target<'a> {
     pub(crate) posts: u64,
     /// Of these, how many were not decided by a rule with a draw of its own.
     pub(crate) nth: u64,
-    /// How many POSTs its connection has carried, this one included.
+    /// The how manieth POST of its connection it is, from 1.
     pub(crate) on_connection: u64,
 }
 

@@ -99,11 +99,6 @@ impl Connection {
         self.cut.load(Ordering::Relaxed)
     }
 
-    /// How many POSTs it has carried, the present one included.
-    pub(crate) fn posts(&self) -> u64 {
-        self.posts.load(Ordering::Relaxed)
-    }
-
     pub(crate) fn count_request(&self, protocol: Protocol) {
         let requests = match protocol {
             Protocol::Http1 => &self.http1_requests,
@@ -112,13 +107,15 @@ impl Connection {
         requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn begin_post(&self) {
-        self.posts.fetch_add(1, Ordering::Relaxed);
+    /// Counts one more POST, and says the how manieth of the connection it is.
+    pub(crate) fn begin_post(&self) -> u64 {
+        let number = self.posts.fetch_add(1, Ordering::Relaxed) + 1;
         let now = self.posts_now.fetch_add(1, Ordering::Relaxed) + 1;
         // A plain load first: at a steady level the maximum stays, and so does its cache line.
         if now > self.posts_at_once.load(Ordering::Relaxed) {
             self.posts_at_once.fetch_max(now, Ordering::Relaxed);
         }
+        number
     }
 
     pub(crate) fn end_post(&self) {

@@ -106,7 +106,7 @@ pub(crate) async fn take(
     if !matches!(body, Err(Refusal::Incomplete)) {
         tally.received();
     }
-    let decided = service.decide(connection, &head, body);
+    let decided = service.decide(connection.listener, tally.on_connection(), &head, body);
     // It may be long until the answer, and there may be many.
     drop(head);
     let answer = match decided.answer {
@@ -155,11 +155,11 @@ struct Decided {
 impl PushService {
     fn decide(
         &self,
-        connection: &Connection,
+        listener: Listener,
+        on_connection: u64,
         head: &Parts,
         body: Result<Bytes, Refusal>,
     ) -> Decided {
-        let listener = connection.listener;
         let manner = self.manner(listener);
         let path = head.uri.path().strip_prefix("/wpush/").unwrap_or_default();
         let (version, token) = path.split_once('/').unwrap_or_default();
@@ -179,7 +179,7 @@ impl PushService {
                 nth: posts
                     .saturating_sub(counters.map_or(0, DeliveryCounters::undrawn).into())
                     .into(),
-                on_connection: connection.posts(),
+                on_connection,
             })
         };
         if let Some(counters) = counters.filter(|_| plan.is_undrawn) {

@@ -13,6 +13,7 @@ pub(crate) struct Tally {
     stats: Arc<Stats>,
     connection: Arc<Connection>,
     protocol: Protocol,
+    on_connection: u64,
     progress: Progress,
 }
 
@@ -30,14 +31,20 @@ impl Tally {
         connection: Arc<Connection>,
         protocol: Protocol,
     ) -> Self {
-        connection.begin_post();
+        let on_connection = connection.begin_post();
         stats.in_flight.increment();
         Self {
             stats,
             connection,
             protocol,
+            on_connection,
             progress: Progress::Arriving,
         }
+    }
+
+    /// The how manieth POST of its connection it is, in the order in which they began.
+    pub(crate) fn on_connection(&self) -> u64 {
+        self.on_connection
     }
 
     /// The request was read to its end.

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::support::{LIMIT, Setup};
-use crate::tls::{connect_at, post};
+use crate::tls::{begin_post, connect_at, post};
 
 async fn playing(services: &[&str]) -> Setup {
     let services: Vec<_> = services.iter().map(|text| text.parse().unwrap()).collect();
@@ -186,6 +186,24 @@ async fn a_wrong_key_is_refused_as_each_push_service_does() {
             "{personality}"
         );
     }
+}
+
+#[tokio::test]
+async fn every_counts_posts_as_they_begin_also_when_they_are_under_way_together() {
+    let setup = playing(&["plain=127.0.0.1:0"]).await;
+    let subscription = setup.subscription("service=plain").await;
+    let key = VapidKey::generate().unwrap();
+    setup.behave(r#"{"every":3,"status":503}"#).await;
+    let mut line = Line::to(&setup, &subscription).await;
+    let mut begun = Vec::new();
+    for index in 0..12 {
+        begun.push(begin_post(&mut line.sender, &subscription, &key, index).await);
+    }
+    setup.stats_until(|stats| stats["in_flight"] == 12).await;
+    for post in begun {
+        post.end().await.unwrap();
+    }
+    assert_eq!(setup.stats().await["answers"], json!({"201": 8, "503": 4}));
 }
 
 /// `GET /sandbox/subscriptions`.

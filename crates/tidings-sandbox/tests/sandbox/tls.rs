@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use http::StatusCode;
 use http_body_util::BodyExt as _;
@@ -114,15 +115,43 @@ pub(crate) async fn post(
     key: &VapidKey,
     index: usize,
 ) -> ResponseFuture {
+    let begun = begin_post(sender, subscription, key, index).await;
+    begun.end()
+}
+
+/// A push message whose head is sent.
+pub(crate) struct BegunPost {
+    answer: ResponseFuture,
+    stream: SendStream<Bytes>,
+    body: Bytes,
+}
+
+impl BegunPost {
+    /// Sends its body.
+    pub(crate) fn end(mut self) -> ResponseFuture {
+        self.stream.send_data(self.body, true).unwrap();
+        self.answer
+    }
+}
+
+pub(crate) async fn begin_post(
+    sender: &mut SendRequest<Bytes>,
+    subscription: &Subscription,
+    key: &VapidKey,
+    index: usize,
+) -> BegunPost {
     let (head, body) = Post::new(subscription, key, &index.to_string())
         .request()
         .into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     *sender = sender.clone().ready().await.unwrap();
     let request = http::Request::from_parts(head, ());
-    let (answer, mut stream) = sender.send_request(request, false).unwrap();
-    stream.send_data(body, true).unwrap();
-    answer
+    let (answer, stream) = sender.send_request(request, false).unwrap();
+    BegunPost {
+        answer,
+        stream,
+        body,
+    }
 }
 
 #[tokio::test]
