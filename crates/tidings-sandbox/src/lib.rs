@@ -58,9 +58,10 @@
 //!   `accepted`, `duplicates`, `decrypted` (these two stop at 65 535), `gone`, and in `shares` the
 //!   numbers, from 0, of the rules whose `share` it is in. `DELETE /sandbox/stats` leaves it as it is.
 //! - `GET /sandbox/stats` gives counters, `DELETE` sets them to zero:
-//!   - `posts` push messages read to their end, `answered` of them (by status in `answers`),
-//!     `vanished` of which the sender went away before its answer, `resets`, `in_flight`,
-//!     `withheld` now and in total;
+//!   - `posts` push messages read to their end, `answered` of them (by status in `answers`; with
+//!     the 408 of those whose body took too long), `vanished` of which the sender went away before
+//!     its answer, `resets`, `in_flight`, `withheld` now and in total. One that breaks off before
+//!     its end is counted nowhere, and no rule is about it;
 //!   - `accepted` messages taken in, whether or not their answer was sent; by virtual user agents
 //!     `decrypted`, with `decrypt_failures`, and `not_decrypted`; `subscriptions_reached` by at
 //!     least one message;

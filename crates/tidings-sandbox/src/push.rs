@@ -75,9 +75,9 @@ pub(crate) enum Outcome {
 pub(crate) enum ReadError {
     /// Too much of it.
     TooLarge,
-    /// It ended early or took too long.
-    Incomplete,
-    /// The sender is not there any more.
+    /// It took too long.
+    TooLate,
+    /// It ended early: the sender is not there any more.
     Vanished,
 }
 
@@ -91,21 +91,18 @@ pub(crate) async fn take(
     let mut tally = service.stats.tally(connection, Protocol::of(head.version));
     let manner = service.manner(connection.listener);
     let limit = manner.personality.max_body_bytes();
-    let mut body = pin!(body);
-    let body = match poll_immediate(body.as_mut()).await {
-        Some(read) => Ok(read),
-        // Only who must wait needs a timer.
-        None => tokio::time::timeout(BODY_TIMEOUT, body).await,
+    let body = match in_time(body).await {
+        Ok(body) => Ok(body),
+        Err(ReadError::TooLarge) => Err(Refusal::TooLarge { limit }),
+        // Of these two the rest is not known, so no rule is about them.
+        Err(ReadError::TooLate) => {
+            let response = manner.refused(&Refusal::TooLate);
+            tally.answered(response.status());
+            return Outcome::Answer(response);
+        }
+        Err(ReadError::Vanished) => return Outcome::Vanished,
     };
-    let body = match body {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(ReadError::TooLarge)) => Err(Refusal::TooLarge { limit }),
-        Ok(Err(ReadError::Incomplete)) | Err(_) => Err(Refusal::Incomplete),
-        Ok(Err(ReadError::Vanished)) => return Outcome::Vanished,
-    };
-    if !matches!(body, Err(Refusal::Incomplete)) {
-        tally.received();
-    }
+    tally.received();
     let decided = service.decide(connection.listener, tally.on_connection(), &head, body);
     // It may be long until the answer, and there may be many.
     drop(head);
@@ -241,7 +238,18 @@ async fn read(body: Body, limit: usize) -> Result<Bytes, ReadError> {
     match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ReadError::TooLarge),
-        Err(_) => Err(ReadError::Incomplete),
+        Err(_) => Err(ReadError::Vanished),
+    }
+}
+
+async fn in_time(body: impl Future<Output = Result<Bytes, ReadError>>) -> Result<Bytes, ReadError> {
+    let mut body = pin!(body);
+    match poll_immediate(body.as_mut()).await {
+        Some(read) => read,
+        // Only who must wait needs a timer.
+        None => tokio::time::timeout(BODY_TIMEOUT, body)
+            .await
+            .unwrap_or(Err(ReadError::TooLate)),
     }
 }
 
@@ -449,4 +457,47 @@ fn keep(ttl_s: u32, now: SystemTime) -> Keep {
     }
     now.checked_add(Duration::from_secs(ttl_s.into()))
         .map_or(Keep::Not, Keep::Until)
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings_webpush::SystemRandomness;
+
+    use super::*;
+    use crate::behaviour;
+    use crate::options::SandboxOptions;
+    use crate::service::Sites;
+
+    #[tokio::test]
+    async fn a_body_that_takes_too_long_uses_up_no_rule_and_is_no_post_of_its_subscription() {
+        let clock = || SystemTime::UNIX_EPOCH;
+        let options = SandboxOptions::new(Arc::new(clock), Arc::new(SystemRandomness));
+        let sites = Sites {
+            http: None,
+            https: None,
+            services: Vec::new(),
+        };
+        let service = Arc::new(PushService::new(&options, sites));
+        service
+            .virtual_agents
+            .create(1, None, &[Listener::Http])
+            .unwrap();
+        let rules = behaviour::parse(br#"{"status":503,"times":1}"#).unwrap();
+        service.behaviour.replace(rules).unwrap();
+        let token = service.virtual_agents.token(0).encode();
+        let open = service.stats.connections.open(Listener::Http);
+        let request = Request::post(format!("/wpush/v1/{token}"))
+            .body(())
+            .unwrap();
+        let body = std::future::ready(Err(ReadError::TooLate));
+        let outcome = take(&service, open.connection(), request.into_parts().0, body).await;
+        let Outcome::Answer(response) = outcome else {
+            panic!("no answer");
+        };
+        assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+        let receiver = service.receiver(&token).unwrap();
+        assert_eq!(receiver.counters().map(DeliveryCounters::posts), Some(0));
+        let left = service.behaviour.show().first().and_then(|rule| rule.times);
+        assert_eq!(left, Some(1));
+    }
 }

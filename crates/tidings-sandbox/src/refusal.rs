@@ -34,8 +34,8 @@ pub(crate) enum Refusal {
     TooLarge { limit: usize },
     #[error("chunked coding is not taken: send Content-Length")]
     Chunked,
-    #[error("the body ended early or took too long")]
-    Incomplete,
+    #[error("the body took too long")]
+    TooLate,
     #[error("{0}")]
     Vapid(#[source] VerifyError),
     #[error("the token has no sub: give a contact")]
@@ -63,7 +63,7 @@ impl Refusal {
             | Self::Urgency(_)
             | Self::Topic(_)
             | Self::Encryption(_) => StatusCode::BAD_REQUEST,
-            Self::Incomplete => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLate => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Vapid(_) | Self::OtherKey | Self::NoContact | Self::Contact(_) => {
                 StatusCode::UNAUTHORIZED
@@ -83,7 +83,7 @@ impl Refusal {
             }
             Self::Urgency(_) => "https://www.rfc-editor.org/rfc/rfc8030#section-5.3",
             Self::Topic(_) => "https://www.rfc-editor.org/rfc/rfc8030#section-5.4",
-            Self::RepeatedHeader { .. } | Self::Chunked | Self::Incomplete => {
+            Self::RepeatedHeader { .. } | Self::Chunked | Self::TooLate => {
                 "https://www.rfc-editor.org/rfc/rfc8030#section-5"
             }
             Self::Encryption(_) => "https://www.rfc-editor.org/rfc/rfc8291#section-4",

@@ -61,7 +61,7 @@ fn errno(refusal: &Refusal) -> Option<u16> {
         Refusal::RepeatedHeader { .. }
         | Refusal::Urgency(_)
         | Refusal::Chunked
-        | Refusal::Incomplete => None,
+        | Refusal::TooLate => None,
     }
 }
 

@@ -156,7 +156,7 @@ async fn decide(
             *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
             return Outcome::Answer(response);
         }
-        Err(ReadError::Incomplete | ReadError::Vanished) => return Outcome::Vanished,
+        Err(ReadError::TooLate | ReadError::Vanished) => return Outcome::Vanished,
     };
     let mut request = Request::from_parts(head, Body::from(body));
     request.extensions_mut().insert(Arc::clone(connection));

@@ -167,3 +167,22 @@ async fn a_reset_gives_no_answer() {
         (&json!(1), &json!(0))
     );
 }
+
+#[tokio::test]
+async fn a_post_that_breaks_off_uses_up_no_rule_and_is_no_post_of_its_subscription() {
+    let setup = Setup::new().await;
+    let subscription = setup.subscription("count=1").await;
+    let key = VapidKey::generate().unwrap();
+    setup.behave(r#"{"status":503,"times":1}"#).await;
+    let tcp = setup.half_a_post(&subscription).await;
+    setup.stats_until(|stats| stats["in_flight"] == 1).await;
+    drop(tcp);
+    let stats = setup.stats_until(|stats| stats["in_flight"] == 0).await;
+    let counts = ["posts", "answered", "vanished", "resets"].map(|name| &stats[name]);
+    assert_eq!(counts, [0, 0, 0, 0]);
+    assert_eq!(stats["answers"], json!({}));
+    assert_eq!(setup.get("/sandbox/subscriptions").await["posts"], 0);
+    // Whom the fault was meant for meets it.
+    let answer = Post::new(&subscription, &key, "a").send().await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+}

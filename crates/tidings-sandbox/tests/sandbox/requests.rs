@@ -4,7 +4,7 @@ use http_body_util::Full;
 use serde_json::Value;
 use tidings_webpush::VapidKey;
 
-use crate::support::{Answer, LIMIT, Post, Setup, seal, send};
+use crate::support::{Answer, LIMIT, Post, Setup, send};
 
 const VECTORS: &str = include_str!("../../../tidings-webpush/tests/vectors/request-headers.json");
 
@@ -210,21 +210,9 @@ async fn aesgcm_passes_through_with_its_headers() {
 
 #[tokio::test]
 async fn a_body_that_is_cut_off_is_not_counted_as_received() {
-    use tokio::io::AsyncWriteExt as _;
-
     let setup = Setup::new().await;
     let subscription = setup.subscription("count=1").await;
-    let body = seal(&subscription, b"hello");
-    let head = format!(
-        "POST {} HTTP/1.1\r\nhost: a\r\nttl: 60\r\ncontent-encoding: aes128gcm\r\n\
-         content-length: {}\r\n\r\n",
-        subscription.push_resource.path_and_query(),
-        body.len()
-    );
-    let address = setup.origin().trim_start_matches("http://").to_owned();
-    let mut tcp = tokio::net::TcpStream::connect(address).await.unwrap();
-    tcp.write_all(head.as_bytes()).await.unwrap();
-    tcp.write_all(&body[..body.len() - 1]).await.unwrap();
+    let tcp = setup.half_a_post(&subscription).await;
     setup.stats_until(|stats| stats["in_flight"] == 1).await;
     drop(tcp);
     let stats = setup.stats_until(|stats| stats["in_flight"] == 0).await;

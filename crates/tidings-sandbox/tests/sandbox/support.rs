@@ -16,7 +16,7 @@ use tidings_webpush::{
     EncryptedPayload, FreshKeyPair, Padding, PushMessage, Subscription, SystemRandomness, Topic,
     Ttl, Urgency, VapidKey, encrypt,
 };
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use url::Url;
 
@@ -96,6 +96,22 @@ impl Setup {
     pub(crate) async fn behave(&self, rules: &str) {
         let answer = self.call(Method::PUT, "/sandbox/behaviour", rules).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    }
+
+    /// Sends a push message over HTTP/1.1, but for its last octet.
+    pub(crate) async fn half_a_post(&self, subscription: &Subscription) -> TcpStream {
+        let body = seal(subscription, b"hello");
+        let head = format!(
+            "POST {} HTTP/1.1\r\nhost: a\r\nttl: 60\r\ncontent-encoding: aes128gcm\r\n\
+             content-length: {}\r\n\r\n",
+            subscription.push_resource.path_and_query(),
+            body.len()
+        );
+        let address = self.origin().trim_start_matches("http://");
+        let mut tcp = TcpStream::connect(address).await.unwrap();
+        tcp.write_all(head.as_bytes()).await.unwrap();
+        tcp.write_all(&body[..body.len() - 1]).await.unwrap();
+        tcp
     }
 
     pub(crate) async fn messages(&self, subscription: &Subscription) -> Value {
