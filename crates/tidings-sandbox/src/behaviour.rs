@@ -24,7 +24,7 @@ pub(crate) use document::{RuleDocument, parse};
 /// What to do with one POST.
 pub(crate) struct Plan {
     pub(crate) answer: PlannedAnswer,
-    /// How long the answer is kept back after the message was taken in.
+    /// How long the answer, or the break in its place, is kept back after the message was taken in.
     pub(crate) delay: Duration,
     pub(crate) hold: Option<Hold>,
     /// Whether the connection takes no more streams afterwards.

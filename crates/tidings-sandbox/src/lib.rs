@@ -40,7 +40,8 @@
 //!   `refuse_stream` (the same with `REFUSED_STREAM`), `disconnect` (TCP reset), `goaway`
 //!   (`"abrupt"`: the connection says goodbye and answers nothing more; `"graceful"`: it answers
 //!   what it has), `stall` (no answer, ever). Without an answer nobody gets the message, except
-//!   that with `after` beside `reset` or `disconnect` a good one is taken in before.
+//!   that with `after` beside `reset` or `disconnect` a good one is taken in before; `delay_ms` is
+//!   how long it takes until the break. What a rule says and cannot do is refused.
 //!   To whom it applies: `subscriptions` (endpoints or tokens), `share` (from 0 to 1: this part of
 //!   all subscriptions, always the same ones), `services` (personalities or hosts), `every` (each
 //!   so manieth POST of a connection), `times` (how many POSTs), `probability` (from 0 to 1).

@@ -17,6 +17,11 @@ mod mozilla;
 mod plain;
 mod wns;
 
+/// Whether HTTP lets this answer have no body (RFC 9110 §6.4.1).
+pub(crate) fn has_no_body(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
 /// A personality about to answer.
 pub(crate) struct Manner<'a> {
     pub(crate) personality: Personality,
@@ -51,6 +56,10 @@ impl Manner<'_> {
     pub(crate) fn commanded(&self, fixed: &FixedAnswer, accepted: Option<Response>) -> Response {
         let mut response = accepted.unwrap_or_else(|| self.with_status(fixed.status));
         *response.status_mut() = fixed.status;
+        if has_no_body(fixed.status) {
+            *response.body_mut() = Body::empty();
+            response.headers_mut().remove(CONTENT_TYPE);
+        }
         if let Some(content) = &fixed.body {
             response
                 .headers_mut()

@@ -106,21 +106,21 @@ pub(crate) async fn take(
     let decided = service.decide(connection.listener, tally.on_connection(), &head, body);
     // It may be long until the answer, and there may be many.
     drop(head);
-    let answer = match decided.answer {
-        Ok(answer) => answer,
-        Err(how) => {
-            let Some(how) = how else {
-                tally.withheld();
-                service.draining.cancelled().await;
-                return Outcome::Vanished;
-            };
-            tally.reset();
-            return Outcome::Break(how);
-        }
-    };
     if !decided.delay.is_zero() {
         tokio::time::sleep(decided.delay).await;
     }
+    let answer = match decided.answer {
+        Ok(answer) => answer,
+        Err(Some(how)) => {
+            tally.reset();
+            return Outcome::Break(how);
+        }
+        Err(None) => {
+            tally.withheld();
+            service.draining.cancelled().await;
+            return Outcome::Vanished;
+        }
+    };
     if let Some(hold) = decided.hold {
         tally.withheld();
         tokio::select! {
@@ -147,6 +147,18 @@ struct Decided {
     delay: Duration,
     hold: Option<Hold>,
     wind_down: bool,
+}
+
+impl Decided {
+    /// There is no answer, and nothing but the delay before that.
+    fn without(how: Option<Break>, delay: Duration) -> Self {
+        Self {
+            answer: Err(how),
+            delay,
+            hold: None,
+            wind_down: false,
+        }
+    }
 }
 
 impl PushService {
@@ -194,13 +206,13 @@ impl PushService {
                 response: manner.commanded(&fixed, None),
             },
             PlannedAnswer::WrongKey => Answer::honest(&manner, Err(Refusal::OtherKey)),
-            PlannedAnswer::Break(how) => return plan_without(Some(how)),
+            PlannedAnswer::Break(how) => return Decided::without(Some(how), plan.delay),
             PlannedAnswer::BreakAfter(how) => {
                 // Whether it was good is what the sender does not learn.
                 let _ = judge();
-                return plan_without(Some(how));
+                return Decided::without(Some(how), plan.delay);
             }
-            PlannedAnswer::Stall => return plan_without(None),
+            PlannedAnswer::Stall => return Decided::without(None, Duration::ZERO),
         };
         Decided {
             answer: Ok(answer),
@@ -208,15 +220,6 @@ impl PushService {
             hold: plan.hold,
             wind_down: plan.wind_down,
         }
-    }
-}
-
-fn plan_without(how: Option<Break>) -> Decided {
-    Decided {
-        answer: Err(how),
-        delay: Duration::ZERO,
-        hold: None,
-        wind_down: false,
     }
 }
 

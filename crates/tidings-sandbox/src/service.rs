@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Host;
 
-use crate::behaviour::Behaviour;
+use crate::behaviour::{Behaviour, RuleDocument};
 use crate::connections::Listener;
 use crate::delivery_counters::DeliveryCounters;
 use crate::draw;
@@ -132,6 +133,25 @@ impl PushService {
             Listener::Https => self.https.as_ref(),
             Listener::Service(place) => self.services.get(usize::from(place)),
         }
+    }
+
+    /// Replaces the rules in force, if they are about services that are there.
+    pub(crate) fn behave(&self, rules: Vec<RuleDocument>) -> Result<(), String> {
+        let sites = || self.http.iter().chain(&self.https).chain(&self.services);
+        let is_there = |name: &&String| sites().any(|site| site.is_called(name));
+        let mut names = rules.iter().flat_map(RuleDocument::services);
+        if let Some(name) = names.find(|name| !is_there(name)) {
+            let known = sites().flat_map(|site| {
+                let host = site.host.to_string();
+                [site.personality.as_str().to_owned(), host]
+            });
+            let known = known.collect::<BTreeSet<_>>();
+            return Err(format!(
+                "no service is called {name}: write all, or of these those that are meant: {}",
+                known.into_iter().collect::<Vec<_>>().join(", ")
+            ));
+        }
+        self.behaviour.replace(rules)
     }
 
     /// The push services played besides, each with its listener.

@@ -52,6 +52,10 @@ impl Delay {
         Ok(())
     }
 
+    pub(super) fn is_none(self) -> bool {
+        matches!(self, Self::Fixed(0))
+    }
+
     pub(super) fn draw(self, draw: Draw) -> Duration {
         #[expect(
             clippy::cast_precision_loss,

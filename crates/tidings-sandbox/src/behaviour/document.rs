@@ -8,9 +8,22 @@ use serde_json::Value;
 
 use super::delay::Delay;
 use super::{Break, Deed, FixedAnswer, FixedBody, Rule};
+use crate::manner;
 
 /// The most rules that are in force at once.
 const MAX_RULES: usize = 256;
+
+/// Headers that say where an answer ends or what becomes of its connection. Another value than the
+/// server's own breaks the connection, or HTTP/2 does not send it.
+const FRAMING: [HeaderName; 7] = [
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::UPGRADE,
+];
 
 const NOTHING_AFTER: &str =
     "after says when the reset comes: it belongs to reset or disconnect, leave it out here";
@@ -66,8 +79,18 @@ enum GoAway {
 }
 
 impl RuleDocument {
+    /// Personalities, hosts or `all`; none if it applies to all services anyway.
+    pub(crate) fn services(&self) -> &[String] {
+        self.services.as_deref().unwrap_or_default()
+    }
+
     pub(super) fn winds_down(&self) -> bool {
         self.goaway == Some(GoAway::Graceful)
+    }
+
+    /// Whether it says how an answer looks.
+    fn has_words(&self) -> bool {
+        self.retry_after.is_some() || self.body.is_some() || !self.headers.is_empty()
     }
 
     /// Whether it depends on the order in which POSTs come whom it applies to. No two runs share
@@ -176,8 +199,12 @@ fn deed(document: &RuleDocument) -> Result<Deed, String> {
         (document.wrong_key, Deed::WrongKey),
     ];
     let mut chosen = others.into_iter().filter(|(is_chosen, _)| *is_chosen);
-    let first = chosen.next();
-    let is_clear = chosen.next().is_none() && (first.is_none() || document.status.is_none());
+    let first = chosen.next().map(|(_, deed)| deed);
+    // Another key's message is answered, so that its connection can end in peace.
+    let is_answered = matches!(first, None | Some(Deed::WrongKey));
+    let is_clear = chosen.next().is_none()
+        && (first.is_none() || document.status.is_none())
+        && (is_answered || !document.winds_down());
     if !is_clear {
         return Err(
             "status, reset, refuse_stream, disconnect, goaway, stall and wrong_key exclude each \
@@ -188,19 +215,40 @@ fn deed(document: &RuleDocument) -> Result<Deed, String> {
     let does_more = first.is_some()
         || document.status.is_some()
         || document.goaway.is_some()
-        || document.withhold;
+        || document.withhold
+        || document.has_words();
     if document.and_next && does_more {
         return Err("a rule with continue only adds its delay_ms: leave the rest out".to_owned());
     }
-    if let Some((_, deed)) = first {
-        return after(document, deed);
+    if !is_answered && document.withhold {
+        return Err("withhold keeps back an answer, and here is none: leave it out".to_owned());
     }
-    if document.after {
-        return Err(NOTHING_AFTER.to_owned());
+    match first {
+        Some(_) if document.has_words() => {
+            Err("retry_after, headers and body belong to a status: leave them out here".to_owned())
+        }
+        Some(Deed::Stall) if !document.delay_ms.is_none() => {
+            Err("stall waits without end: leave delay_ms out".to_owned())
+        }
+        Some(deed) => after(document, deed),
+        None if document.after => Err(NOTHING_AFTER.to_owned()),
+        None => answer(document),
     }
+}
+
+/// The deed, once the message was taken in if that is asked for.
+fn after(document: &RuleDocument, deed: Deed) -> Result<Deed, String> {
+    match deed {
+        deed if !document.after => Ok(deed),
+        Deed::Break(how @ (Break::Reset | Break::Disconnect)) => Ok(Deed::BreakAfter(how)),
+        _ => Err(NOTHING_AFTER.to_owned()),
+    }
+}
+
+/// The chosen answer, or the honest one.
+fn answer(document: &RuleDocument) -> Result<Deed, String> {
     let Some(status) = document.status else {
-        if document.retry_after.is_some() || document.body.is_some() || !document.headers.is_empty()
-        {
+        if document.has_words() {
             return Err(
                 "retry_after, headers and body belong to a chosen answer: add a status".to_owned(),
             );
@@ -211,6 +259,12 @@ fn deed(document: &RuleDocument) -> Result<Deed, String> {
         .ok()
         .filter(|status| (200..600).contains(&status.as_u16()))
         .ok_or("status must be a final HTTP status, 200 to 599")?;
+    if manner::has_no_body(status) && document.body.is_some() {
+        return Err(format!(
+            "an answer with status {} has no body: leave body out",
+            status.as_u16()
+        ));
+    }
     let retry_after = document
         .retry_after
         .as_deref()
@@ -230,19 +284,18 @@ fn deed(document: &RuleDocument) -> Result<Deed, String> {
     })))
 }
 
-/// The deed, once the message was taken in if that is asked for.
-fn after(document: &RuleDocument, deed: Deed) -> Result<Deed, String> {
-    match deed {
-        deed if !document.after => Ok(deed),
-        Deed::Break(how @ (Break::Reset | Break::Disconnect)) => Ok(Deed::BreakAfter(how)),
-        _ => Err(NOTHING_AFTER.to_owned()),
-    }
-}
-
 fn headers(document: &RuleDocument) -> Result<HeaderMap, String> {
     let headers = document.headers.iter().map(|(name, value)| {
         let parsed = (name.parse::<HeaderName>().ok()).zip(HeaderValue::from_str(value).ok());
-        parsed.ok_or_else(|| format!("headers: {name:?} cannot be sent with that value"))
+        let (name, value) =
+            parsed.ok_or_else(|| format!("headers: {name:?} cannot be sent with that value"))?;
+        if FRAMING.contains(&name) {
+            return Err(format!(
+                "headers: {name} is about the connection, which needs it for itself: leave {name} \
+                 out (goaway and disconnect end a connection)"
+            ));
+        }
+        Ok((name, value))
     });
     headers.collect()
 }
@@ -296,6 +349,35 @@ mod tests {
             (r#"{"after":true,"goaway":"abrupt"}"#, "leave it out"),
             (r#"{"after":true,"continue":true}"#, "leave it out"),
             (r#"{"goaway":"now"}"#, "graceful"),
+            (r#"{"reset":true,"withhold":true}"#, "here is none"),
+            (r#"{"stall":true,"withhold":true}"#, "here is none"),
+            (r#"{"goaway":"abrupt","withhold":true}"#, "here is none"),
+            (r#"{"stall":true,"delay_ms":1}"#, "without end"),
+            (r#"{"reset":true,"goaway":"graceful"}"#, "leave one out"),
+            (
+                r#"{"disconnect":true,"goaway":"graceful"}"#,
+                "leave one out",
+            ),
+            (r#"{"stall":true,"goaway":"graceful"}"#, "leave one out"),
+            (r#"{"wrong_key":true,"retry_after":"2"}"#, "leave them out"),
+            (r#"{"reset":true,"retry_after":"2"}"#, "leave them out"),
+            (r#"{"reset":true,"headers":{"a":"b"}}"#, "leave them out"),
+            (r#"{"stall":true,"body":"x"}"#, "leave them out"),
+            (r#"{"continue":true,"retry_after":"2"}"#, "only adds"),
+            (
+                r#"{"status":500,"headers":{"Content-Length":"5"},"body":"x"}"#,
+                "leave content-length out",
+            ),
+            (
+                r#"{"status":500,"headers":{"transfer-encoding":"chunked"}}"#,
+                "leave transfer-encoding out",
+            ),
+            (
+                r#"{"status":500,"headers":{"connection":"close"}}"#,
+                "goaway",
+            ),
+            (r#"{"status":204,"body":"x"}"#, "204 has no body"),
+            (r#"{"status":304,"body":{}}"#, "304 has no body"),
             (r#"{"stall":true,"disconnect":true}"#, "leave one out"),
             (r#"{"status":429,"continue":true}"#, "only adds"),
             (r#"[{"status":"429"}]"#, "[0].status"),

@@ -25,10 +25,7 @@ pub(crate) async fn replace(
 ) -> Result<Json<Rules>, Problem> {
     let body = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
     let rules = behaviour::parse(&body).map_err(Problem::bad_request)?;
-    service
-        .behaviour
-        .replace(rules)
-        .map_err(Problem::bad_request)?;
+    service.behave(rules).map_err(Problem::bad_request)?;
     Ok(show(State(service)).await)
 }
 

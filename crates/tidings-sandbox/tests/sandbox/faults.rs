@@ -1,6 +1,7 @@
 //! What goes wrong on command, as a sender over HTTP/2 sees it.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
@@ -204,6 +205,63 @@ async fn every_counts_posts_as_they_begin_also_when_they_are_under_way_together(
         post.end().await.unwrap();
     }
     assert_eq!(setup.stats().await["answers"], json!({"201": 8, "503": 4}));
+}
+
+#[tokio::test]
+async fn a_break_waits_for_its_delay() {
+    for how in [
+        r#""reset":true"#,
+        r#""reset":true,"after":true"#,
+        r#""refuse_stream":true"#,
+        r#""disconnect":true"#,
+        r#""goaway":"abrupt""#,
+    ] {
+        let rules = format!(r#"[{{"delay_ms":50,"continue":true}},{{{how},"delay_ms":100}}]"#);
+        let begin = tokio::time::Instant::now();
+        let (_setup, _line, answer) = under(&rules).await;
+        assert!(answer.is_err(), "{how}");
+        assert!(begin.elapsed() >= Duration::from_millis(150), "{how}");
+    }
+}
+
+#[tokio::test]
+async fn a_status_that_has_no_body_is_answered_without() {
+    for personality in Personality::ALL {
+        let setup = playing(&[&format!("{personality}=127.0.0.1:0")]).await;
+        let subscription = setup.subscription(&format!("service={personality}")).await;
+        let key = VapidKey::generate().unwrap();
+        setup.behave(r#"{"status":304}"#).await;
+        let mut line = Line::to(&setup, &subscription).await;
+        let answer = post(&mut line.sender, &subscription, &key, 0).await;
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), StatusCode::NOT_MODIFIED, "{personality}");
+        let mut body = answer.into_body();
+        let first = tokio::time::timeout(LIMIT, body.data()).await.unwrap();
+        assert!(first.is_none(), "{personality}: {first:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_rule_for_a_service_that_is_not_there_is_refused() {
+    let setup = playing(&["fcm=127.0.0.1:0"]).await;
+    let rule = |name: &str| json!({"services": [name], "status": 503}).to_string();
+    // The last is what the listeners play that every sandbox has.
+    for name in ["fcm", "fcm.googleapis.com", "all", "mozilla"] {
+        setup.behave(&rule(name)).await;
+    }
+    let answer = setup
+        .call(Method::PUT, "/sandbox/behaviour", &rule("fmc"))
+        .await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    for hint in ["fmc", "fcm.googleapis.com"] {
+        assert!(answer.text().contains(hint), "{}", answer.text());
+    }
+    let clock = std::sync::Arc::new(crate::support::now);
+    let randomness = std::sync::Arc::new(tidings_webpush::SystemRandomness);
+    let mut options = SandboxOptions::new(clock, randomness);
+    options.behaviour = Some(rule("fmc"));
+    let error = Sandbox::start(options).await.unwrap_err();
+    assert!(matches!(&error, SandboxError::Behaviour(why) if why.contains("fmc")));
 }
 
 /// `GET /sandbox/subscriptions`.
