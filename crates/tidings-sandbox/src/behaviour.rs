@@ -3,23 +3,27 @@
 //! The one concept is the [`Plan`]: what is to be done with one POST, made before it is judged.
 //! Everything that bends answers, by command or by chance, is a rule, and a rule can only say what a plan can hold. How answers are worded is the personality's matter.
 
-use std::collections::HashSet;
-use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::draw::Draw;
 use crate::service::Site;
 
 mod delay;
 mod document;
+mod set;
+
+use set::RuleSet;
 
 pub(crate) use document::{RuleDocument, parse};
+
+/// The most names that have rules at once.
+const MAX_NAMES: usize = 256;
 
 /// What to do with one POST.
 pub(crate) struct Plan {
@@ -111,68 +115,32 @@ pub(crate) struct Hold {
 impl Hold {
     /// Resolves when the answer may go.
     pub(crate) async fn released(mut self) {
-        // An error means that the sandbox is gone, and then nothing is worth holding.
+        // An error means that its rules are gone, and then nothing is worth holding.
         let _ = self.releases.changed().await;
     }
 }
 
-/// One rule in force.
-struct Rule {
-    document: RuleDocument,
-    deed: Deed,
-    tokens: Option<HashSet<String>>,
-    /// Which subscriptions it applies to, as part of those from 0 to 1.
-    share: Option<Range<f64>>,
-    /// How many more POSTs it applies to.
-    remaining: Option<AtomicU64>,
-}
-
-#[derive(Clone)]
-enum Deed {
-    Honest,
-    Fixed(Arc<FixedAnswer>),
-    WrongKey,
-    Break(Break),
-    BreakAfter(Break),
-    Stall,
-}
-
-impl Rule {
-    /// Whether it is about such a POST, chance and `times` apart. `place` is where among all
-    /// subscriptions this one is, from 0 to 1.
-    fn is_about(&self, target: &Target<'_>, place: f64) -> bool {
-        let is_named = |tokens: &HashSet<String>| tokens.contains(target.token);
-        let is_in = |share: &Range<f64>| share.contains(&place);
-        let is_there = |names: &Vec<String>| {
-            let site = target.site;
-            site.is_some_and(|site| names.iter().any(|name| site.is_called(name)))
-        };
-        let is_turn = |every: u64| target.on_connection.is_multiple_of(every);
-        self.tokens.as_ref().is_none_or(is_named)
-            && self.share.as_ref().is_none_or(is_in)
-            && self.document.services.as_ref().is_none_or(is_there)
-            && self.document.every.is_none_or(is_turn)
-    }
-
-    /// Takes one of the times that it applies; false if none is left.
-    fn take_turn(&self) -> bool {
-        self.remaining.as_ref().is_none_or(|remaining| {
-            remaining
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                    left.checked_sub(1)
-                })
-                .is_ok()
-        })
-    }
-}
-
 /// The rules in force. The first one that applies to a POST decides.
+///
+/// Each set of them is somebody's own: tests that run beside each other have a name each.
 pub(crate) struct Behaviour {
     /// Spares the honest sandbox the lock.
     any: AtomicBool,
-    rules: RwLock<Vec<Rule>>,
-    releases: watch::Sender<u64>,
+    sets: RwLock<Sets>,
     seed: u64,
+}
+
+struct Sets {
+    /// The oldest name first.
+    named: Vec<(String, RuleSet)>,
+    unnamed: RuleSet,
+}
+
+/// The rules of one name.
+#[derive(Serialize)]
+pub(crate) struct NamedRules {
+    name: String,
+    rules: Vec<RuleDocument>,
 }
 
 impl Behaviour {
@@ -180,8 +148,10 @@ impl Behaviour {
     pub(crate) fn honest(seed: u64) -> Self {
         Self {
             any: AtomicBool::new(false),
-            rules: RwLock::new(Vec::new()),
-            releases: watch::Sender::new(0),
+            sets: RwLock::new(Sets {
+                named: Vec::new(),
+                unnamed: RuleSet::unnamed(seed),
+            }),
             seed,
         }
     }
@@ -195,15 +165,36 @@ impl Behaviour {
         !self.any.load(Ordering::Acquire)
     }
 
-    /// Replaces all rules. Answers held so far are released unless a new rule withholds too.
-    pub(crate) fn replace(&self, documents: Vec<RuleDocument>) -> Result<(), String> {
-        self.put(document::rules(documents)?);
-        Ok(())
+    /// Replaces all rules of this name, or all without one. Answers that they held are released
+    /// unless a new rule withholds too.
+    pub(crate) fn replace(
+        &self,
+        name: Option<&str>,
+        documents: Vec<RuleDocument>,
+    ) -> Result<(), String> {
+        let rules = document::rules(documents)?;
+        self.change(|sets| {
+            let set = match name {
+                None => &mut sets.unnamed,
+                Some(name) => sets.named(name, self.seed)?,
+            };
+            set.put(rules);
+            Ok(())
+        })
     }
 
-    /// Removes all rules and releases all answers.
+    /// Removes all rules without a name and releases the answers that they held.
     pub(crate) fn restore(&self) {
-        self.put(Vec::new());
+        self.change(|sets| sets.unnamed.put(Vec::new()));
+    }
+
+    /// The same for a name; false if nobody uses it.
+    pub(crate) fn remove(&self, name: &str) -> bool {
+        self.change(|sets| {
+            let before = sets.named.len();
+            sets.named.retain(|(known, _)| known != name);
+            sets.named.len() < before
+        })
     }
 
     /// What to do with a POST.
@@ -212,102 +203,79 @@ impl Behaviour {
         if self.is_honest() {
             return plan;
         }
-        let place = self.place(target.subject);
-        let subject = Draw::new(self.seed).of(target.subject);
-        let draw = subject.of(target.nth);
-        // Of the rules that exclude each other, each has its part of one and the same draw.
-        let drawn = draw.unit();
-        let mut passed = 0.0;
-        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
-        for (number, rule) in (1..).zip(rules.iter()) {
-            if !rule.is_about(target, place) {
-                continue;
-            }
-            let draws_alone = rule.document.draws_alone();
-            let own = if draws_alone {
-                subject.of(target.posts).of(number)
-            } else {
-                draw.of(number)
-            };
-            if let Some(probability) = rule.document.probability {
-                let is_hit = if draws_alone || rule.document.and_next {
-                    own.of(0).unit() < probability
-                } else {
-                    passed += probability;
-                    drawn < passed
-                };
-                if !is_hit {
-                    continue;
-                }
-            }
-            if !rule.take_turn() {
-                continue;
-            }
-            plan.delay += rule.document.delay_ms.draw(own);
-            if !rule.document.and_next {
-                self.carry_out(rule, &mut plan);
-                plan.is_undrawn = draws_alone;
+        let sets = self.sets.read().unwrap_or_else(PoisonError::into_inner);
+        let named = sets.named.iter().map(|(_, set)| set);
+        for set in named.chain([&sets.unnamed]) {
+            if set.decide(target, &mut plan) {
                 break;
             }
         }
         plan
     }
 
-    fn carry_out(&self, rule: &Rule, plan: &mut Plan) {
-        plan.answer = match rule.deed.clone() {
-            Deed::Honest => PlannedAnswer::Honest,
-            Deed::Fixed(answer) => PlannedAnswer::Fixed(answer),
-            Deed::WrongKey => PlannedAnswer::WrongKey,
-            Deed::Break(how) => PlannedAnswer::Break(how),
-            Deed::BreakAfter(how) => PlannedAnswer::BreakAfter(how),
-            Deed::Stall => PlannedAnswer::Stall,
-        };
-        plan.wind_down = rule.document.winds_down();
-        plan.hold = rule.document.withhold.then(|| Hold {
-            releases: self.releases.subscribe(),
-        });
-    }
-
-    /// The numbers, from 0, of the rules whose `share` this subscription is in.
+    /// The numbers, from 0, of the rules without a name whose `share` this subscription is in.
     pub(crate) fn shares_of(&self, subject: u64) -> Vec<usize> {
-        let place = self.place(subject);
-        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
-        let shares = rules.iter().map(|rule| rule.share.as_ref()).enumerate();
-        shares
-            .filter(|(_, share)| share.is_some_and(|share| share.contains(&place)))
-            .map(|(number, _)| number)
-            .collect()
+        let sets = self.sets.read().unwrap_or_else(PoisonError::into_inner);
+        sets.unnamed.shares_of(subject)
     }
 
-    /// Where among all subscriptions this one is, from 0 to 1.
-    fn place(&self, subject: u64) -> f64 {
-        Draw::new(!self.seed).of(subject).unit()
-    }
-
-    /// The rules as they were given, each with how many POSTs it still applies to.
+    /// The rules without a name as they were given, each with how many POSTs it still applies to.
     pub(crate) fn show(&self) -> Vec<RuleDocument> {
-        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
-        rules
-            .iter()
-            .map(|rule| {
-                let mut document = rule.document.clone();
-                document.times = rule
-                    .remaining
-                    .as_ref()
-                    .map(|left| left.load(Ordering::Relaxed));
-                document
-            })
-            .collect()
+        let sets = self.sets.read().unwrap_or_else(PoisonError::into_inner);
+        sets.unnamed.show()
     }
 
-    fn put(&self, rules: Vec<Rule>) {
-        let withholds = rules.iter().any(|rule| rule.document.withhold);
-        let mut current = self.rules.write().unwrap_or_else(PoisonError::into_inner);
-        self.any.store(!rules.is_empty(), Ordering::Release);
-        *current = rules;
-        if !withholds {
-            // Under the lock: a plan made before sees this release, a plan made after is new.
-            self.releases.send_modify(|release| *release += 1);
+    /// The same of each name, the oldest first.
+    pub(crate) fn show_named(&self) -> Vec<NamedRules> {
+        let sets = self.sets.read().unwrap_or_else(PoisonError::into_inner);
+        sets.named.iter().map(NamedRules::of).collect()
+    }
+
+    /// The same of this name.
+    pub(crate) fn show_of(&self, name: &str) -> Option<NamedRules> {
+        let sets = self.sets.read().unwrap_or_else(PoisonError::into_inner);
+        let mut named = sets.named.iter();
+        named.find(|(known, _)| known == name).map(NamedRules::of)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Sets) -> T) -> T {
+        let mut sets = self.sets.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&mut sets);
+        let mut all = sets.named.iter().map(|(_, set)| set).chain([&sets.unnamed]);
+        let any = all.any(|set| !set.is_empty());
+        self.any.store(any, Ordering::Release);
+        changed
+    }
+}
+
+impl Sets {
+    /// The set of this name, new if there is none.
+    fn named(&mut self, name: &str, seed: u64) -> Result<&mut RuleSet, String> {
+        let too_many = || {
+            format!(
+                "{MAX_NAMES} names have rules, and no more are taken: DELETE those that are done \
+                 with (GET /sandbox/behaviour lists all)"
+            )
+        };
+        let known = self.named.iter().position(|(known, _)| known == name);
+        let place = known.unwrap_or(self.named.len());
+        if place == MAX_NAMES {
+            return Err(too_many());
+        }
+        if known.is_none() {
+            let set = RuleSet::named(seed, name);
+            self.named.push((name.to_owned(), set));
+        }
+        let found = self.named.get_mut(place).map(|(_, set)| set);
+        found.ok_or_else(too_many)
+    }
+}
+
+impl NamedRules {
+    fn of((name, set): &(String, RuleSet)) -> Self {
+        Self {
+            name: name.clone(),
+            rules: set.show(),
         }
     }
 }
@@ -320,7 +288,7 @@ mod tests {
     fn behave(json: &str) -> Behaviour {
         let behaviour = Behaviour::honest(7);
         behaviour
-            .replace(document::parse(json.as_bytes()).unwrap())
+            .replace(None, document::parse(json.as_bytes()).unwrap())
             .unwrap();
         behaviour
     }
@@ -385,7 +353,7 @@ mod tests {
         assert_eq!(all(&behave(rules)), all(&behave(rules)));
         let other = Behaviour::honest(8);
         other
-            .replace(document::parse(rules.as_bytes()).unwrap())
+            .replace(None, document::parse(rules.as_bytes()).unwrap())
             .unwrap();
         assert_ne!(all(&behave(rules)), all(&other));
     }
@@ -428,6 +396,40 @@ mod tests {
             }
             assert!(met >= 40, "{passing} met {met}");
         }
+    }
+
+    #[test]
+    fn whom_named_rules_meet_does_not_depend_on_other_names() {
+        let rules = |json: &str| document::parse(json.as_bytes()).unwrap();
+        let ours = r#"[{"status":503,"probability":0.3},{"status":410,"share":0.2}]"#;
+        let alone = Behaviour::honest(7);
+        alone.replace(Some("ours"), rules(ours)).unwrap();
+        let beside = Behaviour::honest(7);
+        let others = r#"[{"status":429,"probability":0.3},{"status":404,"share":0.2}]"#;
+        beside.replace(None, rules(others)).unwrap();
+        beside.replace(Some("ours"), rules(ours)).unwrap();
+        beside.replace(Some("theirs"), rules(others)).unwrap();
+        let (mut met, mut left) = ([0; 2], [0; 2]);
+        for subject in 0..10_000 {
+            let expected = status(&plan_for(&alone, "a", subject, 0));
+            let got = status(&plan_for(&beside, "a", subject, 0));
+            match expected {
+                Some(503) => met[0] += 1,
+                Some(_) => met[1] += 1,
+                // Others have chances of their own, not what ours left of one.
+                None => {
+                    left[0] += 1;
+                    left[1] += usize::from(got.is_some());
+                    continue;
+                }
+            }
+            assert_eq!(got, expected);
+        }
+        assert!((2_800..3_200).contains(&met[0]), "{met:?}");
+        assert!((1_250..1_550).contains(&met[1]), "{met:?}");
+        // Of two sets, each with 0.44 of all: 1 - 0.56².
+        let part = left[1] * 100 / left[0];
+        assert!((66..71).contains(&part), "{part}%");
     }
 
     #[test]
@@ -487,11 +489,11 @@ mod tests {
         let behaviour = behave(r#"{"withhold":true}"#);
         let hold = plan(&behaviour, "a").hold.unwrap();
         behaviour
-            .replace(document::parse(br#"{"withhold":true}"#).unwrap())
+            .replace(None, document::parse(br#"{"withhold":true}"#).unwrap())
             .unwrap();
         let mut released = std::pin::pin!(hold.released());
         assert!(futures_util::poll!(released.as_mut()).is_pending());
-        behaviour.replace(Vec::new()).unwrap();
+        behaviour.replace(None, Vec::new()).unwrap();
         released.await;
     }
 }

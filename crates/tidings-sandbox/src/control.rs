@@ -38,6 +38,12 @@ pub(crate) fn router() -> Router<std::sync::Arc<PushService>> {
                 .put(behaviour::replace)
                 .delete(behaviour::restore),
         )
+        .route(
+            "/behaviour/{name}",
+            get(behaviour::show_named)
+                .put(behaviour::replace_named)
+                .delete(behaviour::remove_named),
+        )
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

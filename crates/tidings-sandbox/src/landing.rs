@@ -76,6 +76,8 @@ fn addresses(origin: &str) -> String {
          \x20                                 {{\"status\":429,\"retry_after\":\"2\",\"times\":3}};\n\
          \x20                                 DELETE brings honest answers back; by chance:\n\
          \x20                                 {{\"probability\":0.1,\"status\":503}}, {{\"share\":0.01,\"status\":410}}\n\
+         \x20 PUT    /sandbox/behaviour/NAME  the same under a name, for tests that run beside others;\n\
+         \x20                                 DELETE removes the rules of this name\n\
          \x20 PUT    /sandbox/outage          {{\"services\":[\"fcm\"],\"seconds\":60}}; DELETE ends it\n\
          \x20 GET    /sandbox/subscriptions   what each virtual user agent got, one a line\n\n"
     )

@@ -51,13 +51,18 @@
 //!   first 255 of each subscription). A rule with `continue` adds its
 //!   delay, and the next ones are asked. `GET` shows the rules and the seed that chance follows
 //!   from ([`SandboxOptions::seed`]); `DELETE` brings honest answers back.
+//! - `PUT /sandbox/behaviour/NAME` does the same under a name (up to 100 octets; 256 names), and
+//!   leaves all other rules as they are; `DELETE` removes the rules of this name, and releases what
+//!   they withheld. A POST is decided by the rules of the oldest name first and by those
+//!   without a name last. Shares and probabilities exclude each other within a name; whom they
+//!   meet does not depend on other names.
 //! - `PUT /sandbox/outage` puts services out of order: `{"services":["fcm"],"seconds":60,
 //!   "how":"refuse"}` (nobody listens; on Linux the port stays the sandbox's own), `"drop"` (connections end with a reset) or `"silence"`
 //!   (nothing is ever said). Their open connections end with a reset. `DELETE` ends it. Only
 //!   services played besides can be out of order, so that the controls are always reached.
 //! - `GET /sandbox/subscriptions` lists all virtual user agents as NDJSON: `endpoint`, `posts`,
 //!   `accepted`, `duplicates`, `decrypted` (these two stop at 65 535), `gone`, and in `shares` the
-//!   numbers, from 0, of the rules whose `share` it is in. `DELETE /sandbox/stats` leaves it as it is.
+//!   numbers, from 0, of the rules without a name whose `share` it is in. `DELETE /sandbox/stats` leaves it as it is.
 //! - `GET /sandbox/stats` gives counters, `DELETE` sets them to zero:
 //!   - `posts` push messages read to their end, `answered` of them (by status in `answers`; with
 //!     the 408 of those whose body took too long), `vanished` of which the sender went away before

@@ -486,7 +486,7 @@ mod tests {
             .create(1, None, &[Listener::Http])
             .unwrap();
         let rules = behaviour::parse(br#"{"status":503,"times":1}"#).unwrap();
-        service.behaviour.replace(rules).unwrap();
+        service.behave(None, rules).unwrap();
         let token = service.virtual_agents.token(0).encode();
         let open = service.stats.connections.open(Listener::Http);
         let request = Request::post(format!("/wpush/v1/{token}"))

@@ -62,7 +62,7 @@ impl Sandbox {
         if let Some(rules) = &options.behaviour {
             let rules = behaviour::parse(rules.as_bytes());
             rules
-                .and_then(|rules| service.behave(rules))
+                .and_then(|rules| service.behave(None, rules))
                 .map_err(SandboxError::Behaviour)?;
         }
         let killed = CancellationToken::new();

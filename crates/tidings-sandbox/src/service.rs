@@ -135,23 +135,27 @@ impl PushService {
         }
     }
 
-    /// Replaces the rules in force, if they are about services that are there.
-    pub(crate) fn behave(&self, rules: Vec<RuleDocument>) -> Result<(), String> {
+    /// Replaces the rules of this name, or those without, if they are about services that are there.
+    pub(crate) fn behave(
+        &self,
+        name: Option<&str>,
+        rules: Vec<RuleDocument>,
+    ) -> Result<(), String> {
         let sites = || self.http.iter().chain(&self.https).chain(&self.services);
         let is_there = |name: &&String| sites().any(|site| site.is_called(name));
         let mut names = rules.iter().flat_map(RuleDocument::services);
-        if let Some(name) = names.find(|name| !is_there(name)) {
+        if let Some(unknown) = names.find(|name| !is_there(name)) {
             let known = sites().flat_map(|site| {
                 let host = site.host.to_string();
                 [site.personality.as_str().to_owned(), host]
             });
             let known = known.collect::<BTreeSet<_>>();
             return Err(format!(
-                "no service is called {name}: write all, or of these those that are meant: {}",
+                "no service is called {unknown}: write all, or of these those that are meant: {}",
                 known.into_iter().collect::<Vec<_>>().join(", ")
             ));
         }
-        self.behaviour.replace(rules)
+        self.behaviour.replace(name, rules)
     }
 
     /// The push services played besides, each with its listener.

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::delay::Delay;
-use super::{Break, Deed, FixedAnswer, FixedBody, Rule};
+use super::set::{Deed, Rule};
+use super::{Break, FixedAnswer, FixedBody};
 use crate::manner;
 
-/// The most rules that are in force at once.
+/// The most rules that are given at once.
 const MAX_RULES: usize = 256;
 
 /// Headers that say where an answer ends or what becomes of its connection. Another value than the

@@ -54,7 +54,7 @@ struct Counts {
     decrypted: u16,
     /// Whether it unsubscribed.
     gone: bool,
-    /// The numbers, from 0, of the rules whose `share` it is in.
+    /// The numbers, from 0, of the rules without a name whose `share` it is in.
     shares: Vec<usize>,
 }
 

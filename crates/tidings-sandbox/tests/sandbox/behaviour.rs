@@ -1,9 +1,9 @@
 use http::{Method, StatusCode};
-use serde_json::json;
-use tidings_webpush::VapidKey;
+use serde_json::{Value, json};
+use tidings_webpush::{Subscription, VapidKey};
 use tokio::task::JoinSet;
 
-use crate::support::{Answer, Post, Setup, send, try_send};
+use crate::support::{Answer, NOTHING, Post, Setup, send, try_send};
 
 #[tokio::test]
 async fn withheld_answers_come_when_released() {
@@ -185,4 +185,109 @@ async fn a_post_that_breaks_off_uses_up_no_rule_and_is_no_post_of_its_subscripti
     // Whom the fault was meant for meets it.
     let answer = Post::new(&subscription, &key, "a").send().await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// A rule for one subscription.
+fn only(subscription: &Subscription, mut rule: Value) -> String {
+    rule["subscriptions"] = json!([subscription.push_resource.expose()]);
+    rule.to_string()
+}
+
+#[tokio::test]
+async fn named_rules_leave_those_of_others_alone() {
+    let setup = Setup::new().await;
+    let key = VapidKey::generate().unwrap();
+    let [ada, bob, eve] = &setup.subscriptions("count=3").await[..] else {
+        panic!("not three")
+    };
+    let statuses = async || {
+        let mut statuses = Vec::new();
+        for subscription in [ada, bob, eve] {
+            let answer = Post::new(subscription, &key, "a").send().await;
+            statuses.push(answer.status.as_u16());
+        }
+        statuses
+    };
+    setup
+        .behave_as("ada", &only(ada, json!({"status": 503})))
+        .await;
+    setup
+        .behave_as("bob", &only(bob, json!({"status": 429})))
+        .await;
+    assert_eq!(statuses().await, [503, 429, 201]);
+    setup.behave(r#"{"status":500}"#).await;
+    assert_eq!(statuses().await, [503, 429, 500]);
+    setup
+        .behave_as("ada", &only(ada, json!({"status": 502})))
+        .await;
+    assert_eq!(statuses().await, [502, 429, 500]);
+    setup.call(Method::DELETE, "/sandbox/behaviour", "").await;
+    assert_eq!(statuses().await, [502, 429, 201]);
+    let shown = setup.get("/sandbox/behaviour").await;
+    assert_eq!(shown["rules"], json!([]));
+    let sets = [&shown["named"][0], &shown["named"][1]];
+    assert_eq!(sets.map(|set| &set["name"]), ["ada", "bob"]);
+    assert_eq!(sets.map(|set| &set["rules"][0]["status"]), [502, 429]);
+    let answer = setup
+        .call(Method::DELETE, "/sandbox/behaviour/ada", "")
+        .await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    assert_eq!(statuses().await, [201, 429, 201]);
+    assert_eq!(
+        setup.get("/sandbox/behaviour/bob").await["rules"][0]["status"],
+        429
+    );
+}
+
+#[tokio::test]
+async fn of_several_named_rules_those_decide_whose_name_is_the_oldest() {
+    let setup = Setup::new().await;
+    let subscription = setup.subscription("count=1").await;
+    let key = VapidKey::generate().unwrap();
+    setup.behave_as("b", r#"{"status":503}"#).await;
+    setup.behave_as("a", r#"{"status":429}"#).await;
+    setup.behave_as("b", r#"{"status":500}"#).await;
+    let answer = Post::new(&subscription, &key, "a").send().await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[tokio::test]
+async fn what_one_name_withholds_no_other_releases() {
+    for last in [(Method::PUT, "[]"), (Method::DELETE, "")] {
+        let setup = Setup::new().await;
+        let subscription = setup.subscription("count=1").await;
+        let key = VapidKey::generate().unwrap();
+        setup.behave_as("ada", r#"{"withhold":true}"#).await;
+        let mut posts = JoinSet::new();
+        let request = Post::new(&subscription, &key, "a").request();
+        let origin = setup.origin().to_owned();
+        posts.spawn(async move { send(&origin, request).await });
+        setup.stats_until(|stats| stats["withheld"] == 1).await;
+        setup.behave_as("bob", "[]").await;
+        setup
+            .call(Method::DELETE, "/sandbox/behaviour/bob", "")
+            .await;
+        setup.call(Method::DELETE, "/sandbox/behaviour", "").await;
+        tokio::time::sleep(NOTHING).await;
+        assert_eq!(setup.stats().await["withheld"], 1);
+        setup.call(last.0, "/sandbox/behaviour/ada", last.1).await;
+        assert_eq!(posts.join_all().await[0].status, StatusCode::CREATED);
+    }
+}
+
+#[tokio::test]
+async fn so_many_names_are_taken_and_no_more() {
+    let setup = Setup::new().await;
+    for number in 0..256 {
+        setup.behave_as(&number.to_string(), "[]").await;
+    }
+    let path = "/sandbox/behaviour/one-more";
+    let answer = setup.call(Method::PUT, path, "[]").await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    for hint in ["256", "DELETE"] {
+        assert!(answer.text().contains(hint), "{}", answer.text());
+    }
+    setup.behave_as("7", r#"{"status":503}"#).await;
+    setup.call(Method::DELETE, "/sandbox/behaviour/7", "").await;
+    setup.behave_as("one-more", "[]").await;
 }

@@ -75,20 +75,60 @@ async fn mistakes_are_answered_with_what_to_do() {
         (Method::GET, "/sandbox/nothing", "", 404, "GET /"),
         (Method::GET, "/nothing", "", 404, "GET /"),
     ];
-    for (method, path, body, status, hint) in cases {
-        let name = format!("{method} {path} {body}");
-        let answer = setup.call(method, path, body).await;
-        assert_eq!(answer.status.as_u16(), status, "{name}");
-        assert_eq!(
-            answer.header("content-type"),
-            "application/problem+json",
-            "{name}"
-        );
-        let problem = answer.json();
-        assert_eq!(problem["status"], status, "{name}");
-        let detail = problem["detail"].as_str().unwrap();
-        assert!(detail.contains(hint), "{name}: {detail}");
+    for case in cases {
+        mistake(&setup, case).await;
     }
+}
+
+#[tokio::test]
+async fn mistakes_with_names_of_rules_are_answered_with_what_to_do() {
+    let setup = Setup::new().await;
+    let long = format!("/sandbox/behaviour/{}", "a".repeat(101));
+    let cases = [
+        (
+            Method::GET,
+            "/sandbox/behaviour/nobody",
+            "",
+            404,
+            "GET /sandbox/behaviour",
+        ),
+        (
+            Method::DELETE,
+            "/sandbox/behaviour/nobody",
+            "",
+            404,
+            "GET /sandbox/behaviour",
+        ),
+        (Method::PUT, &long, "[]", 400, "shorter"),
+        (
+            Method::PUT,
+            "/sandbox/behaviour/a",
+            r#"{"withold":true}"#,
+            400,
+            "withhold",
+        ),
+    ];
+    for case in cases {
+        mistake(&setup, case).await;
+    }
+}
+
+/// A request, the status that it is answered with, and a part of the detail.
+type Case<'a> = (Method, &'a str, &'a str, u16, &'a str);
+
+async fn mistake(setup: &Setup, (method, path, body, status, hint): Case<'_>) {
+    let name = format!("{method} {path} {body}");
+    let answer = setup.call(method, path, body).await;
+    assert_eq!(answer.status.as_u16(), status, "{name}");
+    assert_eq!(
+        answer.header("content-type"),
+        "application/problem+json",
+        "{name}"
+    );
+    let problem = answer.json();
+    assert_eq!(problem["status"], status, "{name}");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains(hint), "{name}: {detail}");
 }
 
 #[tokio::test]

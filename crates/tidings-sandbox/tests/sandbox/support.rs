@@ -98,6 +98,13 @@ impl Setup {
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     }
 
+    /// The same under a name.
+    pub(crate) async fn behave_as(&self, name: &str, rules: &str) {
+        let path = format!("/sandbox/behaviour/{name}");
+        let answer = self.call(Method::PUT, &path, rules).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    }
+
     /// Sends a push message over HTTP/1.1, but for its last octet.
     pub(crate) async fn half_a_post(&self, subscription: &Subscription) -> TcpStream {
         let body = seal(subscription, b"hello");
