@@ -35,7 +35,7 @@ fn page(service: &PushService) -> String {
     let mut text = String::from(
         "This is the Tidings sandbox: a Web Push service for development and tests.\n\
          Everything is in memory and is lost when it stops; browsers then lose their\n\
-         subscriptions with it.\n\n",
+         subscriptions with it.\n\nIt listens under\n",
     );
     let services = service.services().map(|(listener, _)| listener);
     for listener in [Listener::Http, Listener::Https]
@@ -43,42 +43,95 @@ fn page(service: &PushService) -> String {
         .chain(services)
     {
         if service.vapid(listener).is_some() {
-            text.push_str(&addresses(service.origin(listener)));
+            text.extend(["  ", service.origin(listener), "\n"]);
         }
     }
+    let origins = [Listener::Http, Listener::Https].map(|listener| service.origin(listener));
+    let origins = origins.into_iter().filter(|origin| !origin.is_empty());
+    let sockets: Vec<_> = origins
+        .map(|origin| format!("{}/", origin.replacen("http", "ws", 1)))
+        .collect();
+    if !sockets.is_empty() {
+        text.push_str("\nFor user agents, dom.push.serverURL of a Firefox profile is\n  ");
+        text.push_str(&sockets.join(" or "));
+        text.push('\n');
+    }
+    text.push_str(CONTROLS);
+    text.push_str(RULES);
     text
 }
 
-fn addresses(origin: &str) -> String {
-    let socket = origin.replacen("http", "ws", 1);
-    format!(
-        "Under {origin}\n\
-         \n\
-         For user agents\n\
-         \x20 {socket}/                      dom.push.serverURL of a Firefox profile\n\
-         \n\
-         For application servers\n\
-         \x20 POST   /wpush/v1/TOKEN          a push message, no VAPID key needed\n\
-         \x20 POST   /wpush/v2/TOKEN          the same, signed with the subscription's key\n\
-         \x20 DELETE /m/ID                    withdraws a message that waits\n\
-         \n\
-         For you\n\
-         \x20 POST   /sandbox/subscriptions?count=N&applicationServerKey=KEY\n\
-         \x20                                 N virtual user agents, one subscription a line\n\
-         \x20                                 &service=fcm,mozilla  at services played besides\n\
-         \x20 GET    /sandbox/services        these services, and what a server must be told\n\
-         \x20 DELETE /sandbox/subscriptions?subscription=ENDPOINT\n\
-         \x20                                 it unsubscribes: its endpoint answers 410\n\
-         \x20 GET    /sandbox/messages?subscription=ENDPOINT\n\
-         \x20                                 what it got, decrypted\n\
-         \x20 GET    /sandbox/stats           counters; DELETE sets them to zero\n\
-         \x20 PUT    /sandbox/behaviour       {{\"withhold\":true}}, {{\"delay_ms\":500}}, {{\"reset\":true}},\n\
-         \x20                                 {{\"status\":429,\"retry_after\":\"2\",\"times\":3}};\n\
-         \x20                                 DELETE brings honest answers back; by chance:\n\
-         \x20                                 {{\"probability\":0.1,\"status\":503}}, {{\"share\":0.01,\"status\":410}}\n\
-         \x20 PUT    /sandbox/behaviour/NAME  the same under a name, for tests that run beside others;\n\
-         \x20                                 DELETE removes the rules of this name\n\
-         \x20 PUT    /sandbox/outage          {{\"services\":[\"fcm\"],\"seconds\":60}}; DELETE ends it\n\
-         \x20 GET    /sandbox/subscriptions   what each virtual user agent got, one a line\n\n"
-    )
+const CONTROLS: &str = r#"
+For application servers
+  POST   /wpush/v1/TOKEN          a push message, no VAPID key needed
+  POST   /wpush/v2/TOKEN          the same, signed with the subscription's key
+  DELETE /m/ID                    withdraws a message that waits
+
+For you
+  POST   /sandbox/subscriptions?count=N&applicationServerKey=KEY
+                                  N virtual user agents, one subscription a line
+                                  &scheme=https         their endpoints are over TLS
+                                  &service=fcm,mozilla  at services played besides
+  GET    /sandbox/subscriptions   what each of them got, one a line
+  DELETE /sandbox/subscriptions?subscription=ENDPOINT
+                                  it unsubscribes: its endpoint answers 410
+  GET    /sandbox/messages?subscription=ENDPOINT
+                                  what it got, decrypted
+  GET    /sandbox/services        the services played, and what a server must be told
+  GET    /sandbox/stats           counters; DELETE sets them to zero
+  PUT    /sandbox/behaviour       rules, in place of those that were there;
+                                  GET shows all, DELETE brings honest answers back
+  PUT    /sandbox/behaviour/NAME  the same under a name, for tests that run beside others;
+                                  DELETE removes the rules of this name
+  PUT    /sandbox/outage          {"services":["fcm"],"seconds":60,"how":"refuse"}, or
+                                  "drop", "silence"; DELETE ends it
+"#;
+
+/// A member at the beginning of each line; a test compares them with those that there are.
+const RULES: &str = r#"
+Rules: one, or a list of which the first that applies to a POST decides, such as
+{"status":429,"retry_after":"2","times":3}. What happens
+  status         this answer, 200 to 599; nobody gets the message unless it is a 2xx
+  retry_after    the Retry-After of this answer
+  headers        further headers of this answer, {"x-name":"value"}
+  body           the body of this answer: a text, or anything else as JSON
+  wrong_key      true: what a message signed with another VAPID key is answered
+  delay_ms       how long it takes: 500, {"from_ms":10,"to_ms":90} evenly between, or
+                 {"p50_ms":50,"p99_ms":400} log-normally
+  withhold       true: the message is taken in, and the answer waits until the rules change
+  stall          true: no answer, ever
+  reset          true: the stream is reset; over HTTP/1.1 the connection closes
+  refuse_stream  true: the same with REFUSED_STREAM
+  disconnect     true: the connection ends with a TCP reset
+  after          true, beside reset or disconnect: the message is taken in before
+  goaway         "graceful": the connection answers what it has and takes no more;
+                 "abrupt": it answers nothing more
+  continue       true: it only adds its delay_ms, and the next rules are asked
+To whom; without any of these, to all
+  subscriptions  a list of endpoints, or of the tokens at their end
+  services       a list of push services that are played (fcm, a host, or all)
+  share          0 to 1: this part of all subscriptions, always the same ones
+  probability    0 to 1: this part of all POSTs
+  every          N: each Nth POST of a connection
+  times          N: so many POSTs, then none
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::behaviour::RuleDocument;
+
+    const BOOK: &str = include_str!("../../../docs/sandbox-in-ci.md");
+
+    #[test]
+    fn every_member_of_a_rule_is_told_of_here_and_in_the_book() {
+        let rule = serde_json::to_value(RuleDocument::default()).unwrap();
+        for member in rule.as_object().unwrap().keys() {
+            assert!(RULES.contains(&format!("\n  {member} ")), "{member}: GET /");
+            let told = BOOK
+                .lines()
+                .any(|line| line.starts_with(&format!("| `{member}`")));
+            assert!(told, "{member}: docs/sandbox-in-ci.md");
+        }
+    }
 }

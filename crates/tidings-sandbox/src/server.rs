@@ -93,6 +93,7 @@ impl Sandbox {
                  their subscriptions when it stops"
             );
         }
+        warn_of_strangers(&service);
         Ok(RunningSandbox {
             service,
             killed,
@@ -117,6 +118,24 @@ impl RunningSandbox {
     /// The origin of the TLS listener, such as `https://localhost:8443`; without final slash.
     pub fn https_url(&self) -> Option<&str> {
         self.url(Listener::Https)
+    }
+
+    /// Where the plain listener is: [`http_url`](Self::http_url) has the public host instead.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        let site = self.service.site(Listener::Http);
+        site.map(|site| site.address)
+    }
+
+    /// The same for the TLS listener.
+    pub fn https_address(&self) -> Option<SocketAddr> {
+        let site = self.service.site(Listener::Https);
+        site.map(|site| site.address)
+    }
+
+    /// The same for [`service_urls`](Self::service_urls), in their order.
+    pub fn service_addresses(&self) -> Vec<SocketAddr> {
+        let services = self.service.services();
+        services.map(|(_, site)| site.address).collect()
     }
 
     /// The origins of the endpoints of [`SandboxOptions::services`], in their order.
@@ -176,6 +195,23 @@ impl fmt::Debug for RunningSandbox {
             .field("http_url", &self.http_url())
             .field("https_url", &self.https_url())
             .finish_non_exhaustive()
+    }
+}
+
+/// Tells of addresses that other machines reach.
+fn warn_of_strangers(service: &PushService) {
+    let own = [Listener::Http, Listener::Https];
+    let own = own.into_iter().filter_map(|kind| service.site(kind));
+    let sites = own.chain(service.services().map(|(_, site)| site));
+    let open = sites.filter(|site| !site.address.ip().to_canonical().is_loopback());
+    let open: Vec<_> = open.map(|site| site.address.to_string()).collect();
+    if !open.is_empty() {
+        tracing::warn!(
+            "other machines may reach the sandbox at {}, and it guards nothing: whoever does can \
+             read what it got and change how it answers. Let it listen at 127.0.0.1 unless that \
+             is wanted",
+            open.join(" and ")
+        );
     }
 }
 

@@ -152,6 +152,9 @@ async fn a_browser_sees_what_this_is() {
     let text = answer.text();
     assert!(text.contains(setup.origin()));
     assert!(text.contains(&setup.sandbox.ws_url().unwrap()));
+    for member in ["\n  status ", "\n  goaway ", "\n  times "] {
+        assert!(text.contains(member), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! `tidings sandbox`.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
@@ -30,6 +32,7 @@ pub(super) async fn run(args: SandboxArgs) -> Result<()> {
         ),
         None => None,
     };
+    let ca_file = args.ca_file;
     let kept = KeptMessages {
         per_subscription: args.keep_messages,
         only_with_topic: args.keep_with_topic_only,
@@ -47,40 +50,66 @@ pub(super) async fn run(args: SandboxArgs) -> Result<()> {
         seed: args.seed,
         kept,
         decrypt_one_in: args.decrypt_one_in,
-        ca: args.ca_file.map_or(CaOutput::Memory, CaOutput::File),
+        ca: ca_file.clone().map_or(CaOutput::Memory, CaOutput::File),
         ..options()
     })
     .await?;
-    for url in [sandbox.https_url(), sandbox.http_url()]
-        .into_iter()
-        .flatten()
-    {
-        tracing::info!("listening on {url}");
+    let https = sandbox.https_url().zip(sandbox.https_address());
+    let http = sandbox.http_url().zip(sandbox.http_address());
+    for (url, address) in https.into_iter().chain(http) {
+        tracing::info!("listening on {}", place(url, address));
     }
-    tell_of_services(&sandbox);
+    if has_tls && ca_file.is_none() {
+        tracing::warn!(
+            "nobody can trust its certificates: give --ca-file FILE, and their authority is \
+             written there"
+        );
+    }
+    tell_of_services(&sandbox, ca_file.as_deref());
     stop.cancelled().await;
     sandbox.shutdown().await;
     Ok(())
 }
 
 /// What a server must be told to take the played services for the real ones.
-fn tell_of_services(sandbox: &RunningSandbox) {
+fn tell_of_services(sandbox: &RunningSandbox, ca_file: Option<&Path>) {
     let urls = sandbox.service_urls();
     if urls.is_empty() {
         return;
     }
-    for url in urls {
-        tracing::info!("playing {url}");
+    for (url, address) in urls.into_iter().zip(sandbox.service_addresses()) {
+        tracing::info!("playing {}", place(url, address));
     }
-    let environment = sandbox.server_environment();
+    let mut environment = sandbox.server_environment();
+    if let Some(ca_file) = ca_file {
+        // The server may be started in another folder.
+        let ca_file = std::path::absolute(ca_file).unwrap_or_else(|_| ca_file.to_owned());
+        environment.insert("TIDINGS_PUSH_EXTRA_CA", ca_file.display().to_string());
+    }
     let environment: Vec<_> = environment
         .iter()
-        .map(|(name, value)| format!("{name}={value}"))
+        .map(|(name, value)| format!("{name}={}", shell_word(value)))
         .collect();
-    tracing::info!(
-        "for `tidings serve`: {} TIDINGS_PUSH_EXTRA_CA=<the file of --ca-file>",
-        environment.join(" ")
-    );
+    tracing::info!("for `tidings serve`: {}", environment.join(" "));
+}
+
+/// A listener's origin, and its address if that is another.
+fn place(url: &str, address: SocketAddr) -> String {
+    if url.ends_with(&format!("://{address}")) {
+        url.to_owned()
+    } else {
+        format!("{url} (address {address})")
+    }
+}
+
+/// As a shell reads it.
+fn shell_word(text: &str) -> String {
+    let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-_./:,=[]".contains(&octet);
+    if text.bytes().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// The sandbox's defaults with the machine's clock and randomness.

@@ -5,6 +5,7 @@ use std::{
     io::Write,
     path::Path,
     process::{Command, Output, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -13,6 +14,7 @@ use serde_json::Value;
 
 use crate::{
     binary::command,
+    process::Process,
     sandbox::{Sandbox, Scheme},
     tidings::{Settings, Tidings},
 };
@@ -427,4 +429,47 @@ async fn of_the_virtual_user_agents_one_in_so_many_decrypts_if_the_sandbox_is_to
     tidings.stop().await?;
     sandbox.end();
     Ok(())
+}
+
+#[tokio::test]
+async fn a_sandbox_tells_where_it_listens_and_what_a_server_must_be_told() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let log = sandbox_log(
+        folder.path(),
+        &["--listen", "0.0.0.0:0", "--service", "fcm=127.0.0.1:0"],
+    )
+    .await?;
+    let lines = |part: &str| log.iter().filter(|line| line.contains(part)).count();
+    assert_eq!(lines("listening on http://127.0.0.1:"), 1, "{log:#?}");
+    assert_eq!(lines(" (address 0.0.0.0:"), 1, "{log:#?}");
+    assert_eq!(lines("guards nothing"), 1, "{log:#?}");
+    assert_eq!(lines("give --ca-file FILE"), 1, "{log:#?}");
+    assert_eq!(lines("TIDINGS_PUSH_EXTRA_CA"), 0, "{log:#?}");
+
+    let arguments = ["--service", "fcm=127.0.0.1:0", "--ca-file", "a b.pem"];
+    let log = sandbox_log(folder.path(), &arguments).await?;
+    let lines = |part: &str| log.iter().filter(|line| line.contains(part)).count();
+    assert_eq!(lines("guards nothing"), 0, "{log:#?}");
+    assert_eq!(lines("--ca-file"), 0, "{log:#?}");
+    let file = folder.path().canonicalize()?.join("a b.pem");
+    let setting = format!("TIDINGS_PUSH_EXTRA_CA='{}'", file.display());
+    assert_eq!(lines(&setting), 1, "{log:#?}");
+    Ok(())
+}
+
+/// What `tidings sandbox` logs at its start, in this folder.
+async fn sandbox_log(folder: &Path, arguments: &[&str]) -> Result<Vec<String>> {
+    let mut command = command("sandbox");
+    command.current_dir(folder);
+    if !arguments.contains(&"--listen") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
+    let process = Process::spawn("the sandbox", command.args(arguments))?;
+    let is_last = |line: &str| line.contains("for `tidings serve`").then_some(());
+    process
+        .wait_for_line("its last words", Duration::from_secs(30), is_last)
+        .await?;
+    let lines = process.log().lines();
+    process.kill();
+    Ok(lines)
 }
