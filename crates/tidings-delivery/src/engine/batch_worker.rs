@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::aside::{Aside, PATIENCE};
 use crate::engine::deliveries::Deliveries;
-use crate::engine::left_out::LeftOut;
 use crate::engine::pass::{Onward, Pass, PassError};
 use crate::engine::recorder::{Recorder, Recording};
 use crate::engine::sender::{BatchMessage, Sender, visitor};
@@ -67,7 +66,6 @@ impl BatchWorker {
             message: Arc::new(message),
             deliveries: Deliveries::new(recorder, policy.record_interval),
             aside: Aside::default(),
-            left_out: LeftOut::default(),
             open: Some(open),
             look_after: Instant::now(),
             patience,
@@ -81,6 +79,7 @@ impl BatchWorker {
         pass.deliveries.recorder.report(&leased.batch);
         sent.and(drained)?;
         let resume_at = pass
+            .deliveries
             .left_out
             .wait(&pass.batch, &self.manners)
             .map(|wait| self.recording.clock.now().plus(wait));
@@ -137,7 +136,7 @@ impl BatchWorker {
             let expected = opens_ahead.then_some(left);
             left -= chunk.len();
             if self.give_turns(pass, chunk, expected).await? == Onward::No {
-                pass.left_out.behind(chunks.flatten().copied());
+                pass.deliveries.left_out.behind(chunks.flatten().copied());
                 return Ok(());
             }
             self.try_again(pass).await?;
@@ -215,7 +214,7 @@ impl BatchWorker {
             if gives_up && pass.deliveries.are_over() {
                 let aside = pass.aside.take();
                 let aside = aside.into_iter().map(|(_, member)| member.position);
-                pass.left_out.until(now + PATIENCE, aside);
+                pass.deliveries.left_out.until(now + PATIENCE, aside);
                 return Ok(());
             }
             self.wait_for_a_change(pass).await?;
@@ -241,7 +240,7 @@ impl BatchWorker {
         let mut chunks = due.chunks(LOADED_AT_ONCE);
         while let Some(chunk) = chunks.next() {
             if self.give_turns(pass, chunk, None).await? == Onward::No {
-                pass.left_out.behind(chunks.flatten().copied());
+                pass.deliveries.left_out.behind(chunks.flatten().copied());
                 break;
             }
         }

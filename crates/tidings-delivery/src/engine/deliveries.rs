@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use tidings_core::delivery::Outcome;
 use tidings_core::store::StoreError;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::aside::PATIENCE;
 use crate::engine::backlog::Waiting;
+use crate::engine::left_out::LeftOut;
 use crate::engine::pass::PassError;
 use crate::engine::recorder::Recorder;
+use crate::engine::sender::Delivered;
 
-/// What became of a delivery, if it was begun before the engine stopped.
-type Delivered = Result<Option<Outcome>, StoreError>;
-
-/// The same, with its place in the backlog, which it has from the instant it is known.
-type Counted = Result<Option<(Outcome, Waiting)>, StoreError>;
+/// What became of a delivery, with its place in the backlog, which it has from the instant it is
+/// known.
+type Counted = Result<(Delivered, Waiting), StoreError>;
 
 pub(super) type Ended = Result<Counted, JoinError>;
 
@@ -26,6 +26,7 @@ pub(super) struct Deliveries {
     under_way: JoinSet<Counted>,
     record_due: Interval,
     pub(super) recorder: Recorder,
+    pub(super) left_out: LeftOut,
 }
 
 impl Deliveries {
@@ -36,15 +37,17 @@ impl Deliveries {
             under_way: JoinSet::new(),
             record_due,
             recorder,
+            left_out: LeftOut::default(),
         }
     }
 
-    pub(super) fn begin(&mut self, delivery: impl Future<Output = Delivered> + Send + 'static) {
+    pub(super) fn begin(
+        &mut self,
+        delivery: impl Future<Output = Result<Delivered, StoreError>> + Send + 'static,
+    ) {
         let backlog = self.recorder.backlog().clone();
-        self.under_way.spawn(async move {
-            let outcome = delivery.await?;
-            Ok(outcome.map(|outcome| (outcome, backlog.add())))
-        });
+        self.under_way
+            .spawn(async move { Ok((delivery.await?, backlog.add())) });
     }
 
     pub(super) fn are_over(&self) -> bool {
@@ -83,8 +86,13 @@ impl Deliveries {
     }
 
     fn add(&mut self, ended: Ended) -> Result<(), PassError> {
-        if let Some((outcome, waiting)) = ended?? {
-            self.recorder.add(outcome, waiting);
+        let (delivered, waiting) = ended??;
+        match delivered {
+            Delivered::Known(outcome) => self.recorder.add(outcome, waiting),
+            Delivered::NoRoom(position) => {
+                self.left_out.until(Instant::now() + PATIENCE, [position]);
+            }
+            Delivered::Stopping => {}
         }
         Ok(())
     }

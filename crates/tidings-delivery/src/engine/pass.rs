@@ -10,7 +10,6 @@ use tokio::time::Instant;
 
 use crate::engine::aside::Aside;
 use crate::engine::deliveries::Deliveries;
-use crate::engine::left_out::LeftOut;
 use crate::engine::sender::BatchMessage;
 use crate::engine::shares::OpenBatch;
 
@@ -33,7 +32,6 @@ pub(super) struct Pass {
     pub(super) deliveries: Deliveries,
     /// Members whose origin had no room, while there may be some for others.
     pub(super) aside: Aside,
-    pub(super) left_out: LeftOut,
     /// Gone when all that can be posted at once is.
     pub(super) open: Option<OpenBatch>,
     /// Nobody is tried again before this instant.
@@ -56,7 +54,7 @@ impl Pass {
         let next_attempt = self.deliveries.recorder.next_attempts.first_at();
         let first = next_attempt
             .into_iter()
-            .chain(self.left_out.first_at())
+            .chain(self.deliveries.left_out.first_at())
             .min()?;
         Some(first.max(self.look_after))
     }
@@ -65,7 +63,7 @@ impl Pass {
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<Position> {
         self.look_after = now + BETWEEN_LOOKS;
         let mut due = self.deliveries.recorder.next_attempts.take_due(now);
-        due.extend(self.left_out.take_due(now));
+        due.extend(self.deliveries.left_out.take_due(now));
         // As a store reads them best.
         due.sort_unstable();
         due

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response};
 use tidings_core::application::{ApplicationId, Applications};
 use tidings_core::application_server::receipts_url;
-use tidings_core::batch::Batch;
+use tidings_core::batch::{Batch, Position};
 use tidings_core::clock::Clock;
 use tidings_core::content::RenderedPayload;
 use tidings_core::delivery::{
@@ -49,6 +49,16 @@ pub(super) struct BatchMessage {
     pub(super) cancelled: bool,
 }
 
+/// What became of a delivery.
+pub(super) enum Delivered {
+    Known(Outcome),
+    /// Our own connections had no room for long. The push service was asked nothing, so this was no
+    /// attempt.
+    NoRoom(Position),
+    /// The engine stops before the attempt was begun.
+    Stopping,
+}
+
 /// Why no request was made. Nothing was sent.
 enum NotSent {
     /// This delivery can never be sent as things stand.
@@ -57,6 +67,8 @@ enum NotSent {
     Store(StoreError),
     /// It is too late.
     Expired,
+    /// There are connections, and all were busy for long.
+    NoRoom,
     /// The engine stops.
     Stopping,
 }
@@ -99,21 +111,21 @@ impl Sender {
         }
     }
 
-    /// Makes one attempt and says what became of it. `None` if the engine stops before the attempt
-    /// was begun.
+    /// Makes one attempt and says what became of it.
     pub(super) async fn deliver(
         &self,
         batch: &Batch,
         message: &BatchMessage,
         member: LoadedMember,
         visit: Visit,
-    ) -> Result<Option<Outcome>, StoreError> {
+    ) -> Result<Delivered, StoreError> {
+        let without_attempt = |kind| Delivered::Known(outcome_without_attempt(&member, kind));
         let Some(target) = &member.target else {
-            return Ok(Some(outcome_without_attempt(&member, OutcomeKind::Ended)));
+            return Ok(without_attempt(OutcomeKind::Ended));
         };
         let number = member.attempts + 1;
         let outcome = |kind, last_answer| {
-            Some(Outcome {
+            Delivered::Known(Outcome {
                 position: member.position,
                 subscription: Some(target.id),
                 kind,
@@ -123,11 +135,10 @@ impl Sender {
         };
         let posted = match self.post(batch, message, target).await {
             Ok(posted) => posted,
-            Err(NotSent::Stopping) => return Ok(None),
+            Err(NotSent::Stopping) => return Ok(Delivered::Stopping),
+            Err(NotSent::NoRoom) => return Ok(Delivered::NoRoom(member.position)),
             Err(NotSent::Store(error)) => return Err(error),
-            Err(NotSent::Expired) => {
-                return Ok(Some(outcome_without_attempt(&member, OutcomeKind::Expired)));
-            }
+            Err(NotSent::Expired) => return Ok(without_attempt(OutcomeKind::Expired)),
             Err(NotSent::Refused(reason)) => {
                 let answer = LastAnswer::none(&reason);
                 return Ok(outcome(OutcomeKind::Refused, Some(answer)));
@@ -170,6 +181,7 @@ impl Sender {
         let turn = match self.transport.turn(resource, batch.lane).await {
             Ok(turn) => turn,
             Err(TransportError::Closed) => return Err(NotSent::Stopping),
+            Err(TransportError::NoRoom) => return Err(NotSent::NoRoom),
             Err(error) => return Ok(Posted::NoConnection(error)),
         };
         let encrypting = self.encrypting.turn(batch.lane).await;
@@ -250,12 +262,7 @@ impl Sender {
         let (response, latency) = match posted {
             Posted::Answered { response, latency } => (response, latency),
             Posted::NoConnection(error) => {
-                let end = match error {
-                    // There are connections, and all are busy.
-                    TransportError::NoRoom => VisitEnd::NotSent,
-                    _ => VisitEnd::Unreachable,
-                };
-                visit.ended(&end, now);
+                visit.ended(&VisitEnd::Unreachable, now);
                 return unanswered(&error);
             }
             Posted::Unanswered(error) => {

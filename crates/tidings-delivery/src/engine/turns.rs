@@ -38,7 +38,9 @@ impl BatchWorker {
         let mut members = members.into_iter();
         while let Some(member) = members.next() {
             if self.take_turn(pass, member).await? == Onward::No {
-                pass.left_out.behind(members.map(|member| member.position));
+                pass.deliveries
+                    .left_out
+                    .behind(members.map(|member| member.position));
                 return Ok(Onward::No);
             }
         }
@@ -55,7 +57,7 @@ impl BatchWorker {
                 let now = Instant::now();
                 let position = member.position;
                 if !pass.aside.put(member, now) {
-                    pass.left_out.until(now + PATIENCE, [position]);
+                    pass.deliveries.left_out.until(now + PATIENCE, [position]);
                 }
                 self.shorten_aside(pass).await
             }
@@ -72,7 +74,7 @@ impl BatchWorker {
             }
             let now = Instant::now();
             let given_up = pass.aside.give_up(now);
-            pass.left_out.until(now + PATIENCE, given_up);
+            pass.deliveries.left_out.until(now + PATIENCE, given_up);
             if pass.aside.is_full() {
                 self.wait_for_first_aside(pass).await?;
             }
@@ -168,7 +170,9 @@ impl BatchWorker {
             Entry::Full(Busy::Origin) => Turn::Crowded(member),
             Entry::Later(wait) => {
                 if let Some(target) = member.target {
-                    pass.left_out.add(member.position, *target, now + wait);
+                    pass.deliveries
+                        .left_out
+                        .add(member.position, *target, now + wait);
                 }
                 Turn::LeftOut
             }

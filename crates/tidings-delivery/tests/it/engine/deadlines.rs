@@ -44,6 +44,25 @@ async fn what_expires_while_it_waits_for_room_is_not_posted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_one_attempt_is_not_lost_to_connections_without_room() {
+    let mut rig = Rig::start(|_, _| answer(201), None).await;
+    rig.push_service.room.forget_permits(Semaphore::MAX_PERMITS);
+    rig.subscribe(PushService::Apple).await;
+    let message = rig.send(rig.broadcast_for(Duration::ZERO)).await;
+    // All connections have been busy for longer than is waited for one.
+    rig.pass(Duration::from_secs(40)).await;
+    let counts = rig.look(message).await.counts;
+    assert_eq!(
+        (counts.retrying, counts.expired),
+        (0, 0),
+        "nobody was asked"
+    );
+    rig.push_service.room.add_permits(1);
+    assert_eq!(rig.wait_until_done(message).await.counts.accepted, 1);
+    rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_retry_says_how_long_the_message_is_still_wanted() {
     let script = |_: &_, number| answer(if number < 6 { 503 } else { 201 });
     let mut rig = Rig::start(script, None).await;

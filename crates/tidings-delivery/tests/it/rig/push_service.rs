@@ -13,6 +13,7 @@ use tidings_core::clock::{Clock as _, Timestamp};
 use tidings_delivery::transport::{Posting, Transport, TransportError, Turn};
 use tidings_webpush::PushResource;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
 use crate::rig::RuntimeClock;
 
@@ -154,6 +155,9 @@ impl ScriptedPushService {
     }
 }
 
+/// How long a request waits for room on a connection.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
 /// The way to the scripted push services.
 pub(crate) struct Wire(pub(crate) Arc<ScriptedPushService>);
 
@@ -164,7 +168,11 @@ impl Transport for Wire {
         resource: &PushResource,
         _lane: Lane,
     ) -> Result<Box<dyn Turn>, TransportError> {
-        drop(self.0.room.acquire().await.unwrap());
+        // As the transport does.
+        match timeout(LONGEST_WAIT, self.0.room.acquire()).await {
+            Ok(room) => drop(room.unwrap()),
+            Err(_) => return Err(TransportError::NoRoom),
+        }
         if self.0.down.lock().unwrap().contains(resource.origin()) {
             self.0.dialled.lock().unwrap().push(self.0.clock.now());
             return Err(TransportError::Connect("refused".to_owned()));
