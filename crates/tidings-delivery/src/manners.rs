@@ -67,6 +67,15 @@ pub enum Busy {
     Origin,
 }
 
+/// How long it took until there was an answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Took {
+    /// Until a connection had room for the request.
+    pub waiting: Duration,
+    /// From the first octet of the request on.
+    pub latency: Duration,
+}
+
 /// How a delivery ended.
 #[derive(Clone, Copy, Debug)]
 pub enum VisitEnd<'a> {
@@ -74,8 +83,8 @@ pub enum VisitEnd<'a> {
     Answered {
         /// What it means.
         answer: &'a Answer,
-        /// How long it took, from the first octet of the request on.
-        latency: Duration,
+        /// How long it took.
+        took: Took,
     },
     /// No connection came about.
     Unreachable,

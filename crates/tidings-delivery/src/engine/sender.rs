@@ -1,7 +1,6 @@
 //! Sends one message to one subscription: encrypt, authorize, post, interpret, decide.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response};
@@ -24,7 +23,7 @@ use url::Url;
 use crate::engine::Policy;
 use crate::engine::encrypting::Encrypting;
 use crate::engine::keyring::{Keyring, KeyringError};
-use crate::manners::{Visit, VisitEnd, Visitor};
+use crate::manners::{Took, Visit, VisitEnd, Visitor};
 use crate::transport::{Transport, TransportError};
 
 /// How often a request is tried that nobody has looked at.
@@ -77,8 +76,7 @@ enum NotSent {
 enum Posted {
     Answered {
         response: Response<Bytes>,
-        /// From the first octet of the request on.
-        latency: Duration,
+        took: Took,
     },
     /// No connection came about.
     NoConnection(TransportError),
@@ -178,12 +176,14 @@ impl Sender {
         target: &SendTarget,
     ) -> Result<Posted, NotSent> {
         let resource = &target.subscription.push_resource;
+        let asked = Instant::now();
         let turn = match self.transport.turn(resource, batch.lane).await {
             Ok(turn) => turn,
             Err(TransportError::Closed) => return Err(NotSent::Stopping),
             Err(TransportError::NoRoom) => return Err(NotSent::NoRoom),
             Err(error) => return Ok(Posted::NoConnection(error)),
         };
+        let waiting = asked.elapsed();
         let encrypting = self.encrypting.turn(batch.lane).await;
         // Waiting may have taken long.
         let ttl = remaining_ttl(batch.due_at, &message.options, self.clock.now());
@@ -192,10 +192,11 @@ impl Sender {
         drop(encrypting);
         let begun = Instant::now();
         Ok(match turn.post(request).await {
-            Ok(response) => Posted::Answered {
-                response,
-                latency: begun.elapsed(),
-            },
+            Ok(response) => {
+                let latency = begun.elapsed();
+                let took = Took { waiting, latency };
+                Posted::Answered { response, took }
+            }
             Err(error) => Posted::Unanswered(error),
         })
     }
@@ -259,8 +260,8 @@ impl Sender {
         visit: Visit,
     ) -> (AttemptResult, Option<LastAnswer>) {
         let now = Instant::now();
-        let (response, latency) = match posted {
-            Posted::Answered { response, latency } => (response, latency),
+        let (response, took) = match posted {
+            Posted::Answered { response, took } => (response, took),
             Posted::NoConnection(error) => {
                 visit.ended(&VisitEnd::Unreachable, now);
                 return unanswered(&error);
@@ -277,7 +278,7 @@ impl Sender {
         let answer = interpret(service, status, headers, body, answered_at);
         let answered = VisitEnd::Answered {
             answer: &answer,
-            latency,
+            took,
         };
         visit.ended(&answered, now);
         if matches!(answer, Answer::KeyRefused) {

@@ -3,12 +3,15 @@
 //! The number grows as long as it is used up, answers come as fast as before and few ask for less: it
 //! doubles with each round until answers take longer or the push service is in distress, then grows
 //! by a fixed step. It halves when the push service is in distress, and for nothing else: latency
-//! alone may be this machine's, and a sender that is short of CPU would only swing to and fro.
+//! alone may be this machine's, and a sender that is short of CPU would only swing to and fro. Nor
+//! does it grow while deliveries wait for our own connections longer than for answers: HTTP/1.1 has
+//! few, and more deliveries would only wait longer.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::manners::Took;
 use crate::manners::policy::MannersPolicy;
 
 #[derive(Debug)]
@@ -29,6 +32,8 @@ struct Round {
     slowed: usize,
     /// Those of all others together: it takes no time to refuse.
     latencies: Duration,
+    /// How long these waited for room on a connection.
+    waiting: Duration,
     /// Whether all that may be was under way at once.
     used_up: bool,
 }
@@ -58,8 +63,10 @@ impl Concurrency {
     }
 
     /// The push service answered, and did not ask for less.
-    pub(super) fn answered(&mut self, latency: Duration, now: Instant, policy: &MannersPolicy) {
-        self.round.latencies = self.round.latencies.saturating_add(latency);
+    pub(super) fn answered(&mut self, took: Took, now: Instant, policy: &MannersPolicy) {
+        let round = &mut self.round;
+        round.latencies = round.latencies.saturating_add(took.latency);
+        round.waiting = round.waiting.saturating_add(took.waiting);
         self.count(now, policy);
     }
 
@@ -109,7 +116,8 @@ impl Concurrency {
             self.fast = false;
             return;
         }
-        if !round.used_up {
+        let waits = round.waiting / timed.max(1) > latency + policy.latency_slack;
+        if waits || !round.used_up {
             return;
         }
         let more = if self.fast { self.limit } else { policy.step };
@@ -172,6 +180,14 @@ mod tests {
 
     const MILLISECOND: Duration = Duration::from_millis(1);
 
+    /// There was room on a connection.
+    fn at_once(latency: Duration) -> Took {
+        Took {
+            latency,
+            ..Took::default()
+        }
+    }
+
     /// A push service that answers each round in so many milliseconds.
     struct World {
         concurrency: Concurrency,
@@ -196,7 +212,8 @@ mod tests {
             self.concurrency
                 .began(if used_up { limit } else { limit - 1 });
             for _ in 0..limit {
-                self.concurrency.answered(latency, self.now, &self.policy);
+                let took = at_once(latency);
+                self.concurrency.answered(took, self.now, &self.policy);
             }
             self.concurrency.limit()
         }
@@ -211,6 +228,25 @@ mod tests {
     fn it_doubles_up_to_the_most_while_answers_come_as_fast_as_before() {
         let mut world = World::new(1520);
         assert_eq!(world.rounds(&[50; 6]), [128, 256, 512, 1024, 1520, 1520]);
+    }
+
+    #[test]
+    fn it_stands_still_while_connections_are_waited_for_longer_than_answers() {
+        let mut world = World::new(1520);
+        let mut rounds = |waiting: u32| {
+            let limit = world.concurrency.limit();
+            world.concurrency.began(limit);
+            let took = Took {
+                waiting: waiting * MILLISECOND,
+                latency: 50 * MILLISECOND,
+            };
+            for _ in 0..limit {
+                world.concurrency.answered(took, world.now, &world.policy);
+            }
+            world.concurrency.limit()
+        };
+        let limits = [75, 76, 76, 75, 0].map(&mut rounds);
+        assert_eq!(limits, [128, 128, 128, 256, 512]);
     }
 
     #[test]
@@ -239,11 +275,9 @@ mod tests {
             for _ in 0..slowed {
                 world.concurrency.slowed(world.now, &world.policy);
             }
-            let latency = latency * MILLISECOND;
+            let took = at_once(latency * MILLISECOND);
             for _ in slowed..limit {
-                world
-                    .concurrency
-                    .answered(latency, world.now, &world.policy);
+                world.concurrency.answered(took, world.now, &world.policy);
             }
             world.concurrency.limit()
         };

@@ -14,7 +14,7 @@ use crate::manners::distress::Distress;
 use crate::manners::origins::{Origin, OriginId, Origins};
 use crate::manners::policy::MannersPolicy;
 use crate::manners::refusal_pause::{Change, Probes, RefusalPause, Teller, Verdict};
-use crate::manners::{Busy, VisitEnd, Visitor};
+use crate::manners::{Busy, Took, VisitEnd, Visitor};
 
 /// Whose room a delivery takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -208,10 +208,10 @@ impl Service {
             }
         }
         match end {
-            VisitEnd::Answered { answer, latency } => {
+            VisitEnd::Answered { answer, took } => {
                 let mut news = self.heard(stay, now, policy);
                 news.key = self.judge(stay, answer, now, jitter, policy);
-                news.halved_to = self.heed(stay, answer, *latency, now, policy);
+                news.halved_to = self.heed(stay, answer, *took, now, policy);
                 news
             }
             VisitEnd::Unreachable => self.failed(stay, Failure::Unreachable, now, jitter, policy),
@@ -441,20 +441,20 @@ impl Service {
         &mut self,
         stay: &Stay,
         answer: &Answer,
-        latency: Duration,
+        took: Took,
         now: Instant,
         policy: &MannersPolicy,
     ) -> Option<usize> {
         if self.shared {
             // One stranger's server would slow down all the others.
-            self.concurrency.answered(Duration::ZERO, now, policy);
+            self.concurrency.answered(Took::default(), now, policy);
             return None;
         }
         let slowed = matches!(answer, Answer::SlowDown { .. } | Answer::Unwell { .. });
         if slowed {
             self.concurrency.slowed(now, policy);
         } else {
-            self.concurrency.answered(latency, now, policy);
+            self.concurrency.answered(took, now, policy);
         }
         let distressed = self.distress.answered(stay.endpoint, slowed, now, policy);
         if distressed && self.concurrency.halve(now, policy) {

@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::future::Future as _;
 use std::pin::pin;
 use std::task::{Context, Waker};
@@ -141,11 +142,16 @@ fn fcm() -> Who {
     }
 }
 
+const fn answered_after(answer: &Answer, latency: Duration) -> VisitEnd<'_> {
+    let took = Took {
+        waiting: Duration::ZERO,
+        latency,
+    };
+    VisitEnd::Answered { answer, took }
+}
+
 const fn answered(answer: &Answer) -> VisitEnd<'_> {
-    VisitEnd::Answered {
-        answer,
-        latency: Duration::from_millis(50),
-    }
+    answered_after(answer, Duration::from_millis(50))
 }
 
 #[test]
@@ -164,6 +170,26 @@ fn a_broadcast_begins_small_and_leaves_room_for_direct_messages() {
     drop(bulk);
     assert_eq!(world.fill(&fcm()).len(), 64);
     assert_eq!(world.metrics.limit(PushService::Fcm, Lane::Bulk), 64);
+}
+
+#[test]
+fn nobody_waits_long_for_a_push_service_with_few_connections() {
+    let mut world = World::new();
+    let latency = Duration::from_millis(400);
+    let mut waiting = VecDeque::new();
+    for _ in 0..500 {
+        waiting.extend(world.fill(&fcm()).into_iter().map(|it| (world.now, it)));
+        // HTTP/1.1: fifteen are asked, one on each connection.
+        let posted: Vec<_> = waiting.drain(..15).collect();
+        let asked_at = world.now;
+        world.pass(latency);
+        for (begun_at, visit) in posted {
+            let waiting = asked_at - begun_at;
+            assert!(waiting < Duration::from_secs(5), "{waiting:?}");
+            let (answer, took) = (&ACCEPTED, Took { waiting, latency });
+            visit.ended(&VisitEnd::Answered { answer, took }, world.now);
+        }
+    }
 }
 
 #[test]

@@ -143,8 +143,7 @@ fn a_slow_stranger_does_not_keep_the_others_small() {
         for (number, visit) in visits.into_iter().enumerate() {
             let slow = round > 0 && number % 2 == 0;
             let latency = Duration::from_millis(if slow { 20_000 } else { 50 });
-            let answer = &ACCEPTED;
-            visit.ended(&VisitEnd::Answered { answer, latency }, world.now);
+            visit.ended(&answered_after(&ACCEPTED, latency), world.now);
         }
     }
     assert_eq!(world.metrics.limit(PushService::Other, Lane::Bulk), 256);
