@@ -26,7 +26,8 @@ pub(super) struct Origin {
     name: Box<str>,
     pub(super) breaker: Breaker,
     pub(super) under_way: usize,
-    /// It has answered before, so it is no stranger's invention.
+    /// It has answered before, or accepted something before this process began, so it is no stranger's
+    /// invention.
     pub(super) has_answered: bool,
     /// Endpoints that had no answer since the last one, at most as many as make it credible.
     pub(super) unanswered: HashSet<u64>,

@@ -141,7 +141,8 @@ impl Service {
                 Admittance::Later(wait)
             };
         };
-        if self.unproven_are_full(visitor.lane) && self.origins.named(visitor.origin).is_none() {
+        let is_new = !visitor.has_accepted && self.origins.named(visitor.origin).is_none();
+        if is_new && self.unproven_are_full(visitor.lane) {
             return Admittance::Full(Busy::Origin);
         }
         let most = if self.shared {
@@ -150,6 +151,10 @@ impl Service {
             policy.known_origins
         };
         let id = self.origins.find(visitor.origin, now, most);
+        if visitor.has_accepted {
+            // Not in this process, perhaps.
+            self.has_answered(id);
+        }
         let Some(origin) = self.origins.get(id) else {
             return Admittance::Full(Busy::Everybody);
         };
@@ -181,7 +186,7 @@ impl Service {
     ) -> bool {
         let crowded = || {
             let origin = self.origins.named(visitor.origin);
-            let is_unproven = origin.is_none_or(|it| !it.has_answered);
+            let is_unproven = !visitor.has_accepted && origin.is_none_or(|it| !it.has_answered);
             origin.is_some_and(|it| is_crowded(it, visitor.lane, policy))
                 || (is_unproven && self.unproven_are_full(visitor.lane))
         };
@@ -348,14 +353,21 @@ impl Service {
         })
     }
 
+    /// An origin has answered, now or before: it is no new name any more.
+    fn has_answered(&mut self, id: OriginId) {
+        if let Some(origin) = self.origins.get_mut(id)
+            && !origin.has_answered
+        {
+            origin.has_answered = true;
+            self.unproven = self.unproven.saturating_sub(origin.under_way);
+        }
+    }
+
     /// The origin can be reached.
     fn heard(&mut self, stay: &Stay, now: Instant, policy: &MannersPolicy) -> News {
         let mut was_open = false;
+        self.has_answered(stay.origin);
         if let Some(origin) = self.origins.get_mut(stay.origin) {
-            if !origin.has_answered {
-                self.unproven = self.unproven.saturating_sub(origin.under_way);
-                origin.has_answered = true;
-            }
             origin.heard_at = now;
             origin.unanswered.clear();
             was_open = origin.breaker.answered();

@@ -6,7 +6,16 @@ fn other(host: &str) -> Who {
     Who {
         group: PushServiceGroup::of_service(PushService::Other),
         origin: format!("https://{host}"),
+        has_accepted: false,
         ..fcm()
+    }
+}
+
+/// As after a restart: nothing is known of the origin, but that it accepted once.
+fn accepted_before(host: &str) -> Who {
+    Who {
+        has_accepted: true,
+        ..other(host)
     }
 }
 
@@ -16,6 +25,7 @@ fn a_made_up_host_alone_alerts_nobody() {
     let made_up = Who {
         origin: "https://nowhere.notify.windows.com".to_owned(),
         group: PushServiceGroup::of_service(PushService::Wns),
+        has_accepted: false,
         ..fcm()
     };
     let ask = |world: &mut World, endpoint| {
@@ -46,6 +56,7 @@ fn a_made_up_host_of_a_known_push_service_closes_nothing() {
     let made_up = Who {
         origin: "https://nowhere.notify.windows.com".to_owned(),
         group: group.clone(),
+        has_accepted: false,
         ..fcm()
     };
     for endpoint in 0..5 {
@@ -58,6 +69,7 @@ fn a_made_up_host_of_a_known_push_service_closes_nothing() {
     );
     let real = Who {
         origin: "https://db5p.notify.windows.com".to_owned(),
+        has_accepted: true,
         ..made_up.clone()
     };
     world.send(&real, &answered(&ACCEPTED));
@@ -231,6 +243,7 @@ fn a_made_up_host_does_not_hide_that_the_real_one_is_down() {
     };
     let made_up = Who {
         origin: "https://nowhere.push.services.mozilla.com".to_owned(),
+        has_accepted: false,
         ..real.clone()
     };
     for _ in 0..12 {
@@ -265,6 +278,9 @@ fn many_names_of_one_server_that_hangs_leave_room_for_who_has_answered() {
         })
     };
     assert!(full(&late));
+    let proven = accepted_before("proven.example");
+    assert!(!full(&proven), "it is no new name");
+    assert_eq!(world.fill(&proven).len(), 12);
     assert_eq!(world.fill(&late.direct()).len(), 3, "direct ones have more");
     // Both of one name: the first answer proves it, and the other one counts no more either.
     let second = hanging.pop().unwrap();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tidings_delivery::transport::TransportError;
 use tidings_webpush::{PushResource, PushService};
 
 use crate::rig::{Rig, answer};
@@ -42,6 +43,33 @@ async fn a_slow_one_holds_up_no_other_in_its_batch_nor_in_other_batches() {
         assert_eq!(rig.wait_until_done(message).await.counts.accepted, 640);
     }
     assert_eq!(rig.push_service.all_posts(), 8 * 640, "each once");
+    rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_accepted_before_a_restart_does_not_wait_for_names_that_hang() {
+    let script = |resource: &PushResource, _| {
+        if resource.origin().contains("hangs") {
+            Err(TransportError::TimedOut("waiting for the answer"))
+        } else {
+            answer(201)
+        }
+    };
+    let rig = Rig::start(script, None).await;
+    let mut rig = rig.in_steps_of(Duration::from_millis(500));
+    for number in 0..100 {
+        let hanging = subscribe_at(&rig, &format!("{number}.hangs.example"), 1).await;
+        rig.push_service
+            .slow_down(&hanging, Duration::from_secs(30));
+    }
+    let (id, good) = rig.subscribe_at("https://up.example/x").await;
+    let first = rig.send(rig.direct(vec![id])).await;
+    assert_eq!(rig.wait_until_done(first).await.counts.accepted, 1);
+    rig.crash().await;
+    rig.restart();
+    rig.broadcast().await;
+    rig.pass(Duration::from_secs(5)).await;
+    assert_eq!(rig.push_service.posts(&good).len(), 2);
     rig.shutdown().await;
 }
 
