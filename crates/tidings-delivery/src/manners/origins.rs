@@ -60,9 +60,11 @@ impl Origin {
             || self.unanswered.len() >= policy.refused_subscriptions
     }
 
-    /// Nothing would be lost by forgetting it: an open breaker is worth more than a closed one.
-    fn worth(&self) -> (bool, Instant) {
-        (self.breaker.open_since().is_some(), self.used_at)
+    /// How much would be lost by forgetting it. Names that never answered cost nothing to make up, so none
+    /// of them is worth as much as one that has; then an open breaker is worth more than a closed one.
+    fn worth(&self) -> (bool, bool, Instant) {
+        let is_open = self.breaker.open_since().is_some();
+        (self.has_answered, is_open, self.used_at)
     }
 }
 

@@ -195,8 +195,9 @@ fn what_strangers_push_services_say_is_between_them_and_their_subscriptions() {
 #[test]
 fn origins_without_end_are_not_remembered_without_end() {
     let mut world = World::new();
+    let down = accepted_before("down.example");
     for _ in 0..5 {
-        world.send(&other("down.example"), &VisitEnd::Unreachable);
+        world.send(&down, &VisitEnd::Unreachable);
     }
     for number in 0..5000 {
         world.pass(Duration::from_millis(1));
@@ -207,8 +208,23 @@ fn origins_without_end_are_not_remembered_without_end() {
         .with(PushService::Other, |it| it.origins_remembered());
     assert_eq!(remembered, 1024);
     // The probe that is due by now fails, and it is left alone again: it was not forgotten.
-    world.send(&other("down.example"), &VisitEnd::Unreachable);
-    assert!(world.waits(&other("down.example")) > Duration::ZERO);
+    world.send(&down, &VisitEnd::Unreachable);
+    assert!(world.waits(&down) > Duration::ZERO);
+}
+
+#[test]
+fn who_has_answered_is_not_forgotten_for_who_never_did() {
+    let mut world = World::new();
+    let known = other("known.example");
+    world.send(&known, &answered(&ACCEPTED));
+    for number in 0..1100 {
+        let dead = other(&format!("{number}.dead.example"));
+        for endpoint in 0..5 {
+            world.send(&dead.endpoint(endpoint), &VisitEnd::Unreachable);
+        }
+        world.pass(Duration::from_millis(1));
+    }
+    assert_eq!(world.fill(&known).len(), 12);
 }
 
 #[test]
