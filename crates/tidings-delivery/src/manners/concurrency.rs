@@ -51,6 +51,14 @@ impl Concurrency {
         }
     }
 
+    /// As many as may be, and nothing changes that.
+    pub(super) fn fixed(most: usize, policy: &MannersPolicy) -> Self {
+        Self {
+            limit: most,
+            ..Self::new(most, policy)
+        }
+    }
+
     pub(super) fn limit(&self) -> usize {
         self.limit
     }

@@ -67,7 +67,7 @@ pub struct MannersPolicy {
     pub known_origins: usize,
     /// Origins that are remembered among all others.
     pub other_origins: usize,
-    /// Deliveries of broadcasts under way at all other push services together.
+    /// Deliveries of broadcasts under way at all other push services together, from the beginning.
     pub other_most: usize,
     /// Deliveries under way at one of the other push services, of both lanes.
     pub other_origin_most: usize,

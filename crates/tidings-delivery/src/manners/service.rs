@@ -92,9 +92,15 @@ impl Service {
         } else {
             all.saturating_sub(direct_share)
         };
+        // One stranger's server would slow down all the others; each has little of its own.
+        let concurrency = if shared {
+            Concurrency::fixed(bulk, policy)
+        } else {
+            Concurrency::new(bulk, policy)
+        };
         Self {
             shared,
-            concurrency: Concurrency::new(bulk, policy),
+            concurrency,
             bulk: 0,
             direct: 0,
             direct_share,
@@ -458,8 +464,6 @@ impl Service {
         policy: &MannersPolicy,
     ) -> Option<usize> {
         if self.shared {
-            // One stranger's server would slow down all the others.
-            self.concurrency.answered(Took::default(), now, policy);
             return None;
         }
         let slowed = matches!(answer, Answer::SlowDown { .. } | Answer::Unwell { .. });
