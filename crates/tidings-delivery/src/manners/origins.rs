@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use tidings_core::batch::Lane;
 use tidings_core::id::VapidKeyId;
 use tokio::time::Instant;
 
@@ -26,9 +27,11 @@ pub(super) struct Origin {
     name: Box<str>,
     pub(super) breaker: Breaker,
     pub(super) under_way: usize,
-    /// It has answered before, or accepted something before this process began, so it is no stranger's
-    /// invention.
+    /// It has answered before, or accepted something before this process began, so it is no
+    /// stranger's invention.
     pub(super) has_answered: bool,
+    /// When it was slow last, unless that was long before an answer that was quick.
+    slow_at: Option<Instant>,
     /// Endpoints that had no answer since the last one, at most as many as make it credible.
     pub(super) unanswered: HashSet<u64>,
     /// When it answered last or, if later, when it was first asked again.
@@ -45,6 +48,7 @@ impl Origin {
             breaker: Breaker::new(),
             under_way: 0,
             has_answered: false,
+            slow_at: None,
             unanswered: HashSet::new(),
             heard_at: now,
             used_at: now,
@@ -60,8 +64,41 @@ impl Origin {
             || self.unanswered.len() >= policy.refused_subscriptions
     }
 
-    /// How much would be lost by forgetting it. Names that never answered cost nothing to make up, so none
-    /// of them is worth as much as one that has; then an open breaker is worth more than a closed one.
+    /// Whether it is known to answer, and to be quick about it.
+    pub(super) fn is_proven(&self) -> bool {
+        self.has_answered && self.slow_at.is_none()
+    }
+
+    /// An answer took so long, or did not come in that time.
+    pub(super) fn took(&mut self, time: Duration, now: Instant, policy: &MannersPolicy) {
+        if time > policy.other_slow {
+            self.slow_at = Some(now);
+        } else {
+            let lately =
+                |at: &Instant| now.saturating_duration_since(*at) < policy.other_slow_memory;
+            self.slow_at = self.slow_at.filter(lately);
+        }
+    }
+
+    /// Whether as many deliveries are under way as may be. Where room `is_scarce`, half of that of all
+    /// origins is taken: whoever was quick until now may take long with all that is begun, and what is
+    /// left is for others, a little for each.
+    pub(super) fn is_crowded(&self, lane: Lane, is_scarce: bool, policy: &MannersPolicy) -> bool {
+        let bulk_of = |most: usize, for_direct| most.saturating_sub(for_direct).max(1);
+        let little = bulk_of(policy.other_new_most, policy.other_new_direct);
+        let much = bulk_of(policy.other_origin_most, policy.other_origin_direct);
+        let most = match (lane, self.is_proven()) {
+            (Lane::Direct, true) => policy.other_origin_most,
+            (Lane::Direct, false) => policy.other_new_most,
+            (Lane::Bulk, true) if !is_scarce => much,
+            (Lane::Bulk, _) => little,
+        };
+        self.under_way >= most
+    }
+
+    /// How much would be lost by forgetting it. Names that never answered cost nothing to make up, so
+    /// none of them is worth as much as one that has; then an open breaker is worth more than a closed
+    /// one.
     fn worth(&self) -> (bool, bool, Instant) {
         let is_open = self.breaker.open_since().is_some();
         (self.has_answered, is_open, self.used_at)

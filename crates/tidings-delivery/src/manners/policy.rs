@@ -73,11 +73,17 @@ pub struct MannersPolicy {
     pub other_origin_most: usize,
     /// Of these, so many are kept for the direct lane.
     pub other_origin_direct: usize,
-    /// Deliveries under way at one of the other push services that has not answered yet, of both
-    /// lanes: names are made up faster than servers.
+    /// Deliveries under way at one of the other push services that has not answered yet, or is
+    /// slow, of both lanes: names are made up faster than servers. Of broadcasts, none has more once
+    /// half the room of all together is taken.
     pub other_new_most: usize,
     /// Of these, so many are kept for the direct lane.
     pub other_new_direct: usize,
+    /// An answer of one of the other push services that takes longer is slow: it has little room,
+    /// together with those that never answered …
+    pub other_slow: Duration,
+    /// … until none was slow for so long.
+    pub other_slow_memory: Duration,
     /// One of the other push services that has no room, and has not answered for so long, is not
     /// waited for.
     pub other_patience: Duration,
@@ -124,6 +130,8 @@ impl Default for MannersPolicy {
             other_origin_direct: 4,
             other_new_most: 3,
             other_new_direct: 1,
+            other_slow: Duration::from_secs(2),
+            other_slow_memory: Duration::from_mins(5),
             other_patience: Duration::from_secs(1),
             bulk_batches: 4,
             direct_batches: 64,

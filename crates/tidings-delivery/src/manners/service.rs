@@ -33,6 +33,7 @@ pub(super) struct Stay {
     key: VapidKeyId,
     endpoint: u64,
     has_accepted: bool,
+    begun_at: Instant,
     probes_origin: bool,
     probes_key: Probes,
 }
@@ -69,7 +70,8 @@ pub(super) struct Service {
     bulk: usize,
     direct: usize,
     direct_share: usize,
-    /// Deliveries under way at origins that never answered, where anybody may make them up.
+    /// Deliveries under way at origins that never answered, or are slow, where anybody may make them
+    /// up.
     unproven: usize,
     distress: Distress,
     origins: Origins,
@@ -159,7 +161,7 @@ impl Service {
         let id = self.origins.find(visitor.origin, now, most);
         if visitor.has_accepted {
             // Not in this process, perhaps.
-            self.has_answered(id);
+            self.learn(id, |origin| origin.has_answered = true);
         }
         let Some(origin) = self.origins.get(id) else {
             return Admittance::Full(Busy::Everybody);
@@ -168,10 +170,10 @@ impl Service {
         if !wait.is_zero() {
             return Admittance::Later(wait);
         }
-        if !origin.has_answered && self.unproven_are_full(visitor.lane) {
+        if !origin.is_proven() && self.unproven_are_full(visitor.lane) {
             return Admittance::Full(Busy::Origin);
         }
-        if self.shared && is_crowded(origin, visitor.lane, policy) {
+        if self.shared && origin.is_crowded(visitor.lane, self.is_scarce(), policy) {
             let silent = now.saturating_duration_since(origin.heard_at);
             // Whoever waits for one that hangs holds up the others.
             return if silent < policy.other_patience {
@@ -192,8 +194,8 @@ impl Service {
     ) -> bool {
         let crowded = || {
             let origin = self.origins.named(visitor.origin);
-            let is_unproven = !visitor.has_accepted && origin.is_none_or(|it| !it.has_answered);
-            origin.is_some_and(|it| is_crowded(it, visitor.lane, policy))
+            let is_unproven = origin.map_or(!visitor.has_accepted, |it| !it.is_proven());
+            origin.is_some_and(|it| it.is_crowded(visitor.lane, self.is_scarce(), policy))
                 || (is_unproven && self.unproven_are_full(visitor.lane))
         };
         self.slot(visitor.lane).is_none() || (busy == Busy::Origin && crowded())
@@ -214,13 +216,13 @@ impl Service {
         }
         if let Some(origin) = self.origins.get_mut(stay.origin) {
             origin.under_way = origin.under_way.saturating_sub(1);
-            if !origin.has_answered {
+            if !origin.is_proven() {
                 self.unproven = self.unproven.saturating_sub(1);
             }
         }
         match end {
             VisitEnd::Answered { answer, took } => {
-                let mut news = self.heard(stay, now, policy);
+                let mut news = self.heard(stay, took.latency, now, policy);
                 news.key = self.judge(stay, answer, now, jitter, policy);
                 news.halved_to = self.heed(stay, answer, *took, now, policy);
                 news
@@ -297,14 +299,19 @@ impl Service {
         origin.breaker.wait(now, policy).max(rest)
     }
 
-    /// Whether origins that never answered have all the room that they get together: a quarter, or
-    /// one server with many names would take all of it.
+    /// Whether origins that never answered, or are slow, have all the room that they get together: a
+    /// quarter, or one server with many names would take all of it.
     fn unproven_are_full(&self, lane: Lane) -> bool {
         let mut most = self.concurrency.limit() / 4;
         if lane == Lane::Direct {
             most += self.direct_share / 4;
         }
         self.shared && self.unproven >= most
+    }
+
+    /// Whether half of what may grow is taken.
+    fn is_scarce(&self) -> bool {
+        self.bulk >= self.concurrency.limit() / 2
     }
 
     fn slot(&self, lane: Lane) -> Option<Slot> {
@@ -336,7 +343,7 @@ impl Service {
             origin.heard_at = now;
         }
         origin.under_way += 1;
-        if !origin.has_answered {
+        if !origin.is_proven() {
             self.unproven += 1;
         }
         let probes_origin = origin.breaker.begin(now);
@@ -352,6 +359,7 @@ impl Service {
             key: visitor.key,
             endpoint: visitor.endpoint,
             has_accepted: visitor.has_accepted,
+            begun_at: now,
             probes_origin,
             probes_key: pause.map_or(Probes::default(), |pause| {
                 pause.begin(visitor.has_accepted, now)
@@ -359,20 +367,34 @@ impl Service {
         })
     }
 
-    /// An origin has answered, now or before: it is no new name any more.
-    fn has_answered(&mut self, id: OriginId) {
-        if let Some(origin) = self.origins.get_mut(id)
-            && !origin.has_answered
-        {
-            origin.has_answered = true;
-            self.unproven = self.unproven.saturating_sub(origin.under_way);
+    /// Something becomes known of an origin, and its deliveries may count as unproven from now on, or
+    /// not any more.
+    fn learn(&mut self, id: OriginId, learn: impl FnOnce(&mut Origin)) {
+        let Some(origin) = self.origins.get_mut(id) else {
+            return;
+        };
+        let was_proven = origin.is_proven();
+        learn(origin);
+        match (was_proven, origin.is_proven()) {
+            (false, true) => self.unproven = self.unproven.saturating_sub(origin.under_way),
+            (true, false) => self.unproven += origin.under_way,
+            _ => {}
         }
     }
 
     /// The origin can be reached.
-    fn heard(&mut self, stay: &Stay, now: Instant, policy: &MannersPolicy) -> News {
+    fn heard(
+        &mut self,
+        stay: &Stay,
+        latency: Duration,
+        now: Instant,
+        policy: &MannersPolicy,
+    ) -> News {
         let mut was_open = false;
-        self.has_answered(stay.origin);
+        self.learn(stay.origin, |origin| {
+            origin.has_answered = true;
+            origin.took(latency, now, policy);
+        });
         if let Some(origin) = self.origins.get_mut(stay.origin) {
             origin.heard_at = now;
             origin.unanswered.clear();
@@ -396,6 +418,10 @@ impl Service {
         jitter: u64,
         policy: &MannersPolicy,
     ) -> News {
+        let time = now.saturating_duration_since(stay.begun_at);
+        if failure == Failure::Unanswered && time > policy.other_slow {
+            self.learn(stay.origin, |origin| origin.took(time, now, policy));
+        }
         if let Some(origin) = self.origins.get_mut(stay.origin) {
             if origin.unanswered.len() < policy.refused_subscriptions {
                 origin.unanswered.insert(stay.endpoint);
@@ -487,18 +513,4 @@ impl Service {
             self.pauses.get_mut(&stay.key)
         }
     }
-}
-
-/// Whether an origin has as many deliveries under way as it may have.
-fn is_crowded(origin: &Origin, lane: Lane, policy: &MannersPolicy) -> bool {
-    let (most, for_direct) = if origin.has_answered {
-        (policy.other_origin_most, policy.other_origin_direct)
-    } else {
-        (policy.other_new_most, policy.other_new_direct)
-    };
-    let most = match lane {
-        Lane::Direct => most,
-        Lane::Bulk => most.saturating_sub(for_direct).max(1),
-    };
-    origin.under_way >= most
 }

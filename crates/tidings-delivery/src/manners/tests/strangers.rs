@@ -160,6 +160,62 @@ fn a_slow_stranger_does_not_make_the_others_room_small() {
 }
 
 #[test]
+fn a_slow_stranger_has_little_room_until_it_was_quick_for_a_while() {
+    let mut world = World::new();
+    let slow = other("slow.example");
+    let (quick_is, slow_is) = (Duration::from_secs(2), Duration::from_millis(2001));
+    world.send(&slow, &answered_after(&ACCEPTED, quick_is));
+    let mut begun = world.fill(&slow);
+    assert_eq!(begun.len(), 12);
+    begun
+        .pop()
+        .unwrap()
+        .ended(&answered_after(&ACCEPTED, slow_is), world.now);
+    assert_eq!(world.fill(&slow.direct()).len(), 0, "it has more already");
+    let names = (0..100).map(|it| other(&format!("{it}.hangs.example")));
+    let hanging: Vec<_> = names.flat_map(|who| world.fill(&who)).collect();
+    assert_eq!(begun.len() + hanging.len(), 64, "they share a quarter");
+    drop((begun, hanging));
+    assert_eq!(world.fill(&slow).len(), 2);
+    world.send(&slow, &answered(&ACCEPTED));
+    assert_eq!(world.fill(&slow).len(), 2, "one that is quick says little");
+    world.pass(Duration::from_mins(5));
+    world.send(&slow, &answered(&ACCEPTED));
+    assert_eq!(world.fill(&slow).len(), 12);
+}
+
+#[test]
+fn a_stranger_that_leaves_much_unanswered_for_long_is_slow() {
+    let mut world = World::new();
+    let shaky = other("shaky.example");
+    world.send(&shaky, &answered(&ACCEPTED));
+    world.send(&shaky, &VisitEnd::Unanswered);
+    assert_eq!(world.fill(&shaky).len(), 12, "a connection has broken");
+    let visit = world.go(&shaky);
+    world.pass(Duration::from_secs(30));
+    visit.ended(&VisitEnd::Unanswered, world.now);
+    world.send(&shaky, &answered(&ACCEPTED));
+    assert_eq!(world.fill(&shaky).len(), 2);
+}
+
+#[test]
+fn once_half_the_room_is_taken_strangers_get_little_more_each() {
+    let world = World::new();
+    let fill = |host: &str| world.fill(&accepted_before(host));
+    let taken: Vec<_> = (0..11)
+        .map(|it| fill(&format!("{it}.slow.example")))
+        .collect();
+    let each: Vec<_> = taken.iter().map(Vec::len).collect();
+    assert_eq!(each, [12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 8]);
+    let late = fill("late.example");
+    assert_eq!(late.len(), 2);
+    let direct = world.fill(&accepted_before("late.example").direct());
+    assert_eq!(direct.len(), 14, "direct messages are few");
+    drop(taken);
+    assert_eq!(fill("well.example").len(), 12);
+}
+
+#[test]
 fn what_strangers_push_services_say_is_between_them_and_their_subscriptions() {
     let mut world = World::new();
     let bad = other("bad.example");

@@ -74,6 +74,35 @@ async fn who_accepted_before_a_restart_does_not_wait_for_names_that_hang() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn names_of_one_slow_server_hold_up_nobody() {
+    let rig = Rig::start(|_, _| answer(201), None).await;
+    let mut rig = rig.in_steps_of(Duration::from_millis(100));
+    rig.push_service.answer_after(Duration::from_millis(20));
+    let mut names = Vec::new();
+    for number in 0..24 {
+        names.push(subscribe_at(&rig, &format!("{number}.slow.example"), 20).await);
+    }
+    let good = subscribe_at(&rig, "up.example", 40).await;
+    let first = rig.broadcast().await;
+    assert_eq!(rig.wait_until_done(first).await.counts.accepted, 520);
+    // They have all answered well until then.
+    for name in &names {
+        rig.push_service.slow_down(name, Duration::from_secs(29));
+    }
+    for number in 2..5 {
+        let began = rig.clock_now();
+        rig.broadcast().await;
+        let posts = || rig.push_service.posts_at(&good).len();
+        rig.wait_until(|| posts() == 40 * number).await;
+        let waited = rig.clock_now().since(began);
+        assert!(waited < Duration::from_secs(5), "{number}: {waited:?}");
+        rig.pass(Duration::from_secs(40)).await;
+    }
+    rig.push_service.answer_after(Duration::ZERO);
+    rig.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_is_left_alone_for_long_delays_nobody_who_is_not() {
     let rig = Rig::start(|_, _| answer(201), None).await;
     let mut rig = rig.in_steps_of(Duration::from_millis(100));
