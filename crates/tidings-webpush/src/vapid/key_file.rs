@@ -31,7 +31,8 @@ fn read_text(text: &str) -> Result<VapidKey, KeyFileError> {
     let text = text.trim();
     if text.is_empty() {
         Err(KeyFileError::Empty)
-    } else if text.contains("-----BEGIN") {
+    } else if text.contains("-----BEGIN ") {
+        // With the space: base64url may say the rest.
         read_pem(text)
     } else if text.starts_with('{') {
         read_json(text)

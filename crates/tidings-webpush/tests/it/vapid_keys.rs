@@ -374,3 +374,10 @@ fn debug_output_of_a_key_is_its_type() {
     let key = read(text(&set, "private_raw")).unwrap();
     assert_eq!(format!("{key:?} {:?}", key.clone()), "VapidKey VapidKey");
 }
+
+#[test]
+fn a_raw_key_may_look_like_the_beginning_of_a_pem_file() {
+    let raw = format!("-----BEGIN{}", "A".repeat(33));
+    let key = VapidKey::from_key_file(raw.as_bytes()).unwrap();
+    assert_eq!(*key.to_raw_base64url(), raw);
+}
