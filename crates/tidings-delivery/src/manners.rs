@@ -89,7 +89,10 @@ pub enum VisitEnd<'a> {
     /// No connection came about.
     Unreachable,
     /// The request was begun, and timed out or broke.
-    Unanswered,
+    Unanswered {
+        /// How long it was waited for.
+        after: Duration,
+    },
     /// No request was begun, for reasons that say nothing about the push service.
     NotSent,
 }
@@ -218,7 +221,7 @@ impl Manners {
         let class = match end {
             VisitEnd::Answered { answer, .. } => Some(AnswerClass::of(answer)),
             VisitEnd::Unreachable => Some(AnswerClass::Unreachable),
-            VisitEnd::Unanswered => Some(AnswerClass::Unanswered),
+            VisitEnd::Unanswered { .. } => Some(AnswerClass::Unanswered),
             VisitEnd::NotSent => None,
         };
         // Only what went wrong has an answer that jitter is needed for.

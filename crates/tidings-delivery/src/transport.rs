@@ -36,11 +36,13 @@ pub use crate::transport::tls::{TlsError, client_config};
 /// when there is room for it.
 #[async_trait]
 pub trait Transport: Send + Sync {
-    /// Waits until a connection to the push resource's origin has room for one request.
+    /// Waits until a connection to the push resource's origin has room for one request. Whether
+    /// somebody there `has_accepted` a message before says that the origin is nobody's invention.
     async fn turn(
         &self,
         resource: &PushResource,
         lane: Lane,
+        has_accepted: bool,
     ) -> Result<Box<dyn Turn>, TransportError>;
 
     /// So many deliveries to this origin come soon: connections are opened ahead of them.
@@ -80,6 +82,9 @@ pub enum TransportError {
     /// All connections were busy for too long.
     #[error("timed out while waiting for a connection with room")]
     NoRoom,
+    /// No connection came about for too long, or those there are take no requests.
+    #[error("timed out while waiting for a connection")]
+    NotOpened,
     /// Something took too long.
     #[error("timed out while {0}")]
     TimedOut(&'static str),
@@ -139,10 +144,11 @@ impl Transport for PushTransport {
         &self,
         resource: &PushResource,
         lane: Lane,
+        has_accepted: bool,
     ) -> Result<Box<dyn Turn>, TransportError> {
         let now = Instant::now();
         let pool = self.pools.of(resource, now);
-        Ok(Box::new(pool.turn(lane, now).await?))
+        Ok(Box::new(pool.turn(lane, has_accepted, now).await?))
     }
 
     fn expect(&self, resource: &PushResource, deliveries: usize) {

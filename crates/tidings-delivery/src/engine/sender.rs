@@ -1,6 +1,7 @@
 //! Sends one message to one subscription: encrypt, authorize, post, interpret, decide.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response};
@@ -80,8 +81,8 @@ enum Posted {
     },
     /// No connection came about.
     NoConnection(TransportError),
-    /// The request was begun.
-    Unanswered(TransportError),
+    /// The request was begun, and waited for so long.
+    Unanswered(TransportError, Duration),
 }
 
 impl Sender {
@@ -162,7 +163,7 @@ impl Sender {
     ) -> Result<Posted, NotSent> {
         for _ in 1..TRIES {
             match self.post_once(batch, message, target).await? {
-                Posted::Unanswered(TransportError::NotProcessed) => {}
+                Posted::Unanswered(TransportError::NotProcessed, _) => {}
                 posted => return Ok(posted),
             }
         }
@@ -177,7 +178,10 @@ impl Sender {
     ) -> Result<Posted, NotSent> {
         let resource = &target.subscription.push_resource;
         let asked = Instant::now();
-        let turn = match self.transport.turn(resource, batch.lane).await {
+        let turn = self
+            .transport
+            .turn(resource, batch.lane, target.has_accepted);
+        let turn = match turn.await {
             Ok(turn) => turn,
             Err(TransportError::Closed) => return Err(NotSent::Stopping),
             Err(TransportError::NoRoom) => return Err(NotSent::NoRoom),
@@ -197,7 +201,7 @@ impl Sender {
                 let took = Took { waiting, latency };
                 Posted::Answered { response, took }
             }
-            Err(error) => Posted::Unanswered(error),
+            Err(error) => Posted::Unanswered(error, begun.elapsed()),
         })
     }
 
@@ -263,11 +267,16 @@ impl Sender {
         let (response, took) = match posted {
             Posted::Answered { response, took } => (response, took),
             Posted::NoConnection(error) => {
-                visit.ended(&VisitEnd::Unreachable, now);
+                let end = match error {
+                    // The queue may have been ours, or this push service lets nobody in.
+                    TransportError::NotOpened => VisitEnd::NotSent,
+                    _ => VisitEnd::Unreachable,
+                };
+                visit.ended(&end, now);
                 return unanswered(&error);
             }
-            Posted::Unanswered(error) => {
-                visit.ended(&VisitEnd::Unanswered, now);
+            Posted::Unanswered(error, after) => {
+                visit.ended(&VisitEnd::Unanswered { after }, now);
                 return unanswered(&error);
             }
         };

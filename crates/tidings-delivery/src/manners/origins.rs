@@ -30,8 +30,7 @@ pub(super) struct Origin {
     /// It has answered before, or accepted something before this process began, so it is no
     /// stranger's invention.
     pub(super) has_answered: bool,
-    /// When it was slow last, unless that was long before an answer that was quick.
-    slow_at: Option<Instant>,
+    slowness: Slowness,
     /// Endpoints that had no answer since the last one, at most as many as make it credible.
     pub(super) unanswered: HashSet<u64>,
     /// When it answered last or, if later, when it was first asked again.
@@ -41,6 +40,31 @@ pub(super) struct Origin {
     pub(super) pauses: HashMap<VapidKeyId, RefusalPause>,
 }
 
+/// Whether an origin is slow: not by one answer, for each of thousands may meet a pause of its server
+/// or of this machine, and not until one is quick.
+#[derive(Debug, Default)]
+struct Slowness {
+    /// More for each slow answer, a little less for each quick one.
+    score: u32,
+    /// From the score of slow on, until it is nothing.
+    is_slow: bool,
+}
+
+impl Slowness {
+    const OF_ONE: u32 = 16;
+    const SLOW: u32 = 2 * Self::OF_ONE;
+    const MOST: u32 = 4 * Self::OF_ONE;
+
+    fn add(&mut self, slow: bool) {
+        self.score = if slow {
+            (self.score + Self::OF_ONE).min(Self::MOST)
+        } else {
+            self.score.saturating_sub(1)
+        };
+        self.is_slow = self.score >= Self::SLOW || (self.is_slow && self.score > 0);
+    }
+}
+
 impl Origin {
     fn new(name: &str, now: Instant) -> Self {
         Self {
@@ -48,7 +72,7 @@ impl Origin {
             breaker: Breaker::new(),
             under_way: 0,
             has_answered: false,
-            slow_at: None,
+            slowness: Slowness::default(),
             unanswered: HashSet::new(),
             heard_at: now,
             used_at: now,
@@ -66,18 +90,12 @@ impl Origin {
 
     /// Whether it is known to answer, and to be quick about it.
     pub(super) fn is_proven(&self) -> bool {
-        self.has_answered && self.slow_at.is_none()
+        self.has_answered && !self.slowness.is_slow
     }
 
     /// An answer took so long, or did not come in that time.
-    pub(super) fn took(&mut self, time: Duration, now: Instant, policy: &MannersPolicy) {
-        if time > policy.other_slow {
-            self.slow_at = Some(now);
-        } else {
-            let lately =
-                |at: &Instant| now.saturating_duration_since(*at) < policy.other_slow_memory;
-            self.slow_at = self.slow_at.filter(lately);
-        }
+    pub(super) fn took(&mut self, time: Duration, policy: &MannersPolicy) {
+        self.slowness.add(time > policy.other_slow);
     }
 
     /// Whether as many deliveries are under way as may be. Where room `is_scarce`, half of that of all

@@ -79,11 +79,9 @@ pub struct MannersPolicy {
     pub other_new_most: usize,
     /// Of these, so many are kept for the direct lane.
     pub other_new_direct: usize,
-    /// An answer of one of the other push services that takes longer is slow: it has little room,
-    /// together with those that never answered …
+    /// An answer of one of the other push services that takes longer is slow. After several it has
+    /// little room, together with those that never answered, until many were quick.
     pub other_slow: Duration,
-    /// … until none was slow for so long.
-    pub other_slow_memory: Duration,
     /// One of the other push services that has no room, and has not answered for so long, is not
     /// waited for.
     pub other_patience: Duration,
@@ -131,7 +129,6 @@ impl Default for MannersPolicy {
             other_new_most: 3,
             other_new_direct: 1,
             other_slow: Duration::from_secs(2),
-            other_slow_memory: Duration::from_mins(5),
             other_patience: Duration::from_secs(1),
             bulk_batches: 4,
             direct_batches: 64,

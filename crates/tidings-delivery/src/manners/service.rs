@@ -33,7 +33,6 @@ pub(super) struct Stay {
     key: VapidKeyId,
     endpoint: u64,
     has_accepted: bool,
-    begun_at: Instant,
     probes_origin: bool,
     probes_key: Probes,
 }
@@ -228,7 +227,12 @@ impl Service {
                 news
             }
             VisitEnd::Unreachable => self.failed(stay, Failure::Unreachable, now, jitter, policy),
-            VisitEnd::Unanswered => self.failed(stay, Failure::Unanswered, now, jitter, policy),
+            VisitEnd::Unanswered { after } => {
+                if *after > policy.other_slow {
+                    self.learn(stay.origin, |origin| origin.took(*after, policy));
+                }
+                self.failed(stay, Failure::Unanswered, now, jitter, policy)
+            }
             VisitEnd::NotSent => {
                 self.not_sent(stay);
                 News::default()
@@ -359,7 +363,6 @@ impl Service {
             key: visitor.key,
             endpoint: visitor.endpoint,
             has_accepted: visitor.has_accepted,
-            begun_at: now,
             probes_origin,
             probes_key: pause.map_or(Probes::default(), |pause| {
                 pause.begin(visitor.has_accepted, now)
@@ -393,7 +396,7 @@ impl Service {
         let mut was_open = false;
         self.learn(stay.origin, |origin| {
             origin.has_answered = true;
-            origin.took(latency, now, policy);
+            origin.took(latency, policy);
         });
         if let Some(origin) = self.origins.get_mut(stay.origin) {
             origin.heard_at = now;
@@ -418,10 +421,6 @@ impl Service {
         jitter: u64,
         policy: &MannersPolicy,
     ) -> News {
-        let time = now.saturating_duration_since(stay.begun_at);
-        if failure == Failure::Unanswered && time > policy.other_slow {
-            self.learn(stay.origin, |origin| origin.took(time, now, policy));
-        }
         if let Some(origin) = self.origins.get_mut(stay.origin) {
             if origin.unanswered.len() < policy.refused_subscriptions {
                 origin.unanswered.insert(stay.endpoint);

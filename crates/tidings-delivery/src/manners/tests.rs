@@ -296,7 +296,12 @@ fn an_origin_in_outage_gets_single_probes() {
     assert!(matches!(world.enter(&fcm().direct()), Entry::Later(_)));
     drop(probe);
     let probe = world.go(&fcm());
-    probe.ended(&VisitEnd::Unanswered, world.now);
+    probe.ended(
+        &VisitEnd::Unanswered {
+            after: Duration::ZERO,
+        },
+        world.now,
+    );
     world.pass(Duration::from_millis(999));
     assert!(
         world.waits(&fcm()) <= Duration::from_secs(1),
@@ -365,7 +370,12 @@ fn resets_of_one_connection_open_no_breaker() {
     let mut world = World::new();
     for _ in 0..20 {
         for visit in world.fill(&fcm()) {
-            visit.ended(&VisitEnd::Unanswered, world.now);
+            visit.ended(
+                &VisitEnd::Unanswered {
+                    after: Duration::ZERO,
+                },
+                world.now,
+            );
         }
         world.pass(Duration::from_millis(1500));
         world.send(&fcm(), &answered(&ACCEPTED));

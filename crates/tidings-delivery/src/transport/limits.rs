@@ -14,7 +14,7 @@ pub struct Limits {
     pub other: OriginLimits,
     /// Connections to all origins of other push services together.
     pub other_connections: usize,
-    /// Of these, how many are being opened at once.
+    /// Of these, how many are being opened at once; to origins that may be inventions, half as many.
     pub other_openings: usize,
     /// Origins that are remembered; the one that was used longest ago makes room.
     pub origins: usize,

@@ -41,6 +41,8 @@ pub(super) struct Pool {
 struct State {
     ledger: Ledger<Connection>,
     waiters: Waiters,
+    /// Whether it is known that there is a push service, and no invention.
+    is_proven: bool,
     last_used: Instant,
     tidied_at: Instant,
 }
@@ -59,6 +61,7 @@ impl Pool {
         let state = State {
             ledger: Ledger::new(limits, now),
             waiters: Waiters::default(),
+            is_proven: false,
             last_used: now,
             tidied_at: now,
         };
@@ -74,6 +77,7 @@ impl Pool {
     pub(super) async fn turn(
         self: &Arc<Self>,
         lane: Lane,
+        has_accepted: bool,
         now: Instant,
     ) -> Result<Room, TransportError> {
         if self.shared.closed.is_cancelled() {
@@ -82,6 +86,7 @@ impl Pool {
         let wait = {
             let mut state = self.lock();
             state.last_used = now;
+            state.is_proven |= has_accepted;
             self.tidy(&mut state, now);
             // Nobody is overtaken, but by direct messages.
             let overtakes =
@@ -106,7 +111,7 @@ impl Pool {
                 Ok(Ok(granted)) => granted,
                 // The pool is held here, so it has not gone.
                 Ok(Err(_)) => Err(TransportError::Closed),
-                Err(_) => Err(TransportError::NoRoom),
+                Err(_) => Err(self.without_room()),
             },
         }
     }
@@ -119,9 +124,23 @@ impl Pool {
         self.grow(&mut state, now);
     }
 
-    /// Whether there was ever a connection.
-    pub(super) fn has_connected(&self) -> bool {
-        self.lock().ledger.has_connected()
+    /// Whether it is known that there is a push service, and no invention.
+    pub(super) fn is_proven(&self) -> bool {
+        self.lock().is_proven
+    }
+
+    /// Whether nobody waits, and nothing is under way.
+    pub(super) fn is_unused(&self) -> bool {
+        let mut state = self.lock();
+        state.ledger.is_unused() && !state.waiters.any_at_all()
+    }
+
+    fn without_room(&self) -> TransportError {
+        if self.lock().ledger.takes_requests() {
+            TransportError::NoRoom
+        } else {
+            TransportError::NotOpened
+        }
     }
 
     pub(super) fn last_used(&self) -> Instant {
@@ -251,6 +270,7 @@ impl Pool {
                     Connection::Http1(_) => (Protocol::Http1, None),
                 };
                 state.ledger.opened(id, connection, spoken, now);
+                state.is_proven = true;
                 self.grow(&mut state, now);
                 let grants = self.grants(&mut state);
                 drop(state);
@@ -288,19 +308,16 @@ impl Pool {
     ) -> Result<Option<Connection>, TransportError> {
         let Shared { limits, .. } = &self.shared;
         sleep_until(from).await;
-        let permit = match &self.strangers {
+        let (_opening, permit) = match &self.strangers {
             Some(strangers) => {
-                let admitted = strangers.admit(|| self.somebody_waits()).await;
-                let Some(permit) = admitted else {
+                let is_wanted = || self.somebody_waits();
+                let admitted = strangers.admit(self.is_proven(), is_wanted).await;
+                let Some((opening, permit)) = admitted else {
                     return Ok(None);
                 };
-                Some(permit)
+                (Some(opening), Some(permit))
             }
-            None => None,
-        };
-        let _opening = match &self.strangers {
-            Some(strangers) => Some(strangers.may_open(self.has_connected()).await?),
-            None => None,
+            None => (None, None),
         };
         let opened = timeout(limits.connect, self.handshake(id, permit)).await;
         opened

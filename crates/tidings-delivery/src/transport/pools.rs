@@ -92,12 +92,14 @@ impl Pools {
 }
 
 impl State {
-    /// Forgets the pool that was used longest ago: of those that never had a connection first, for
-    /// anybody can make up names below a known push service's domain, then of strangers.
+    /// Forgets the pool that was used longest ago: of those that nobody uses first, then of those
+    /// that may be inventions, for anybody can make up names below a known push service's domain,
+    /// then of strangers.
     fn make_room(&mut self) {
         let worth = |entry: &Entry| {
             let Entry { pool, is_known } = entry;
-            (pool.has_connected(), *is_known, pool.last_used())
+            let is_used = !pool.is_unused();
+            (is_used, pool.is_proven(), *is_known, pool.last_used())
         };
         let least = self.by_origin.iter().min_by_key(|(_, entry)| worth(entry));
         if let Some(origin) = least.map(|(origin, _)| origin.clone()) {

@@ -49,7 +49,7 @@ async fn turns(
     count: usize,
 ) -> Vec<Box<dyn Turn>> {
     let resource = resource(url);
-    let turns = join_all((0..count).map(|_| transport.turn(&resource, lane)));
+    let turns = join_all((0..count).map(|_| transport.turn(&resource, lane, false)));
     turns.await.into_iter().map(Result::unwrap).collect()
 }
 
@@ -74,7 +74,7 @@ async fn sixteen_connections_carry_a_broadcast_and_leave_room_for_direct_message
     let resource = resource(&url);
     let ask = async {
         let mut bulk = turns(&transport, &url, Lane::Bulk, 16 * 95).await;
-        let mut another = pin!(transport.turn(&resource, Lane::Bulk));
+        let mut another = pin!(transport.turn(&resource, Lane::Bulk, false));
         assert!(is_pending(another.as_mut()), "the rest is not for it");
         drop(turns(&transport, &url, Lane::Direct, 16 * 5).await);
         assert!(is_pending(another.as_mut()), "given back, and still not");
@@ -103,12 +103,15 @@ async fn a_push_service_that_allows_few_streams_gets_few() {
     let serve = async { run(server.accept(4).await).await };
     let ask = async {
         // Once this is answered, the number is known: SETTINGS come first.
-        let first = transport.turn(&resource, Lane::Direct).await.unwrap();
+        let first = transport
+            .turn(&resource, Lane::Direct, false)
+            .await
+            .unwrap();
         drop(first);
         // More than four may be given before it came.
         loop {
             let held = turns(&transport, &url, Lane::Direct, 4).await;
-            let mut fifth = pin!(transport.turn(&resource, Lane::Direct));
+            let mut fifth = pin!(transport.turn(&resource, Lane::Direct, false));
             if is_pending(fifth.as_mut()) {
                 drop(held);
                 assert!(fifth.await.is_ok());
@@ -211,7 +214,7 @@ async fn waiters_are_served_in_order_and_direct_ones_first() {
         ("first direct", Lane::Direct),
         ("second direct", Lane::Direct),
     ] {
-        let mut turn = Box::pin(transport.turn(&resource, lane));
+        let mut turn = Box::pin(transport.turn(&resource, lane, false));
         assert!(is_pending(turn.as_mut()), "{name}");
         // Each gives back at once what it gets.
         served.push(turn.map(move |turn| (name, drop(turn.unwrap()))));
@@ -236,7 +239,7 @@ async fn broadcasts_leave_an_http1_connection_to_direct_messages() {
     let url = format!("http://127.0.0.1:{port}/x");
     let _held = turns(&transport, &url, Lane::Bulk, 3).await;
     let resource = resource(&url);
-    let mut fourth = pin!(transport.turn(&resource, Lane::Bulk));
+    let mut fourth = pin!(transport.turn(&resource, Lane::Bulk, false));
     assert!(is_pending(fourth.as_mut()));
     drop(turns(&transport, &url, Lane::Direct, 1).await);
     assert!(is_pending(fourth.as_mut()), "that one is not for it");
@@ -273,7 +276,7 @@ async fn a_connection_that_cannot_be_opened_fails_nobody_while_another_one_is_op
     let url = format!("http://push.example.org:{port}/x");
     let held = turns(&transport, &url, Lane::Bulk, 1).await;
     let resource = resource(&url);
-    let mut second = pin!(transport.turn(&resource, Lane::Bulk));
+    let mut second = pin!(transport.turn(&resource, Lane::Bulk, false));
     tokio::select! {
         biased;
         _ = &mut second => panic!("there is no room"),
@@ -304,13 +307,17 @@ async fn strangers_share_their_connections() {
     for url in &urls[..2] {
         held.extend(turns(&transport, url, Lane::Bulk, 1).await);
     }
-    let third = transport.turn(&resource(&urls[2]), Lane::Direct).await;
+    let third = transport
+        .turn(&resource(&urls[2]), Lane::Direct, false)
+        .await;
     let failure = third.map(|_| ()).unwrap_err();
-    assert!(matches!(failure, TransportError::NoRoom), "{failure}");
+    assert!(matches!(failure, TransportError::NotOpened), "{failure}");
     // One that is not used any more makes room, although nobody closed it.
     held.pop();
     held.extend(turns(&transport, &urls[2], Lane::Bulk, 1).await);
-    let fourth = transport.turn(&resource(&urls[3]), Lane::Direct).await;
+    let fourth = transport
+        .turn(&resource(&urls[3]), Lane::Direct, false)
+        .await;
     assert!(fourth.is_err(), "the others are in use");
 }
 
@@ -329,7 +336,7 @@ async fn a_stranger_keeps_no_idle_connection_that_another_one_needs() {
     held.pop();
     // The first one is still busy with its other connection.
     let other = resource(&url(other_port));
-    assert!(transport.turn(&other, Lane::Direct).await.is_ok());
+    assert!(transport.turn(&other, Lane::Direct, false).await.is_ok());
 }
 
 #[tokio::test]

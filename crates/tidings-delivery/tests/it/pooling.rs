@@ -83,7 +83,9 @@ async fn nobody_waits_for_ever_for_a_push_service_that_allows_no_streams() {
         assert!(
             matches!(
                 failure,
-                TransportError::NoRoom | TransportError::TimedOut(_) | TransportError::NotProcessed
+                TransportError::NotOpened
+                    | TransportError::TimedOut(_)
+                    | TransportError::NotProcessed
             ),
             "{failure:?}"
         );

@@ -62,7 +62,7 @@ pub(crate) async fn post(
     let request = Request::post(resource.expose())
         .body(Bytes::from_static(b"x"))
         .unwrap();
-    let turn = transport.turn(&resource, Lane::Bulk).await?;
+    let turn = transport.turn(&resource, Lane::Bulk, false).await?;
     turn.post(request).await
 }
 

@@ -160,40 +160,61 @@ fn a_slow_stranger_does_not_make_the_others_room_small() {
 }
 
 #[test]
-fn a_slow_stranger_has_little_room_until_it_was_quick_for_a_while() {
-    let mut world = World::new();
+fn a_slow_stranger_has_little_room_until_it_was_quick_often() {
+    let world = World::new();
     let slow = other("slow.example");
     let (quick_is, slow_is) = (Duration::from_secs(2), Duration::from_millis(2001));
     world.send(&slow, &answered_after(&ACCEPTED, quick_is));
     let mut begun = world.fill(&slow);
     assert_eq!(begun.len(), 12);
-    begun
-        .pop()
-        .unwrap()
-        .ended(&answered_after(&ACCEPTED, slow_is), world.now);
+    let mut end_one = || {
+        let one = begun.pop().unwrap();
+        one.ended(&answered_after(&ACCEPTED, slow_is), world.now);
+    };
+    end_one();
+    assert_eq!(world.fill(&slow).len(), 1, "one that is slow says little");
+    end_one();
     assert_eq!(world.fill(&slow.direct()).len(), 0, "it has more already");
     let names = (0..100).map(|it| other(&format!("{it}.hangs.example")));
     let hanging: Vec<_> = names.flat_map(|who| world.fill(&who)).collect();
     assert_eq!(begun.len() + hanging.len(), 64, "they share a quarter");
     drop((begun, hanging));
     assert_eq!(world.fill(&slow).len(), 2);
-    world.send(&slow, &answered(&ACCEPTED));
-    assert_eq!(world.fill(&slow).len(), 2, "one that is quick says little");
-    world.pass(Duration::from_mins(5));
+    for _ in 0..31 {
+        world.send(&slow, &answered(&ACCEPTED));
+        assert_eq!(world.fill(&slow).len(), 2, "few that are quick say little");
+    }
     world.send(&slow, &answered(&ACCEPTED));
     assert_eq!(world.fill(&slow).len(), 12);
+    for _ in 0..10 {
+        world.send(&slow, &answered_after(&ACCEPTED, slow_is));
+        for _ in 0..16 {
+            world.send(&slow, &answered(&ACCEPTED));
+        }
+    }
+    assert_eq!(
+        world.fill(&slow).len(),
+        12,
+        "now and then one is slow anywhere"
+    );
 }
 
 #[test]
 fn a_stranger_that_leaves_much_unanswered_for_long_is_slow() {
-    let mut world = World::new();
+    let world = World::new();
     let shaky = other("shaky.example");
     world.send(&shaky, &answered(&ACCEPTED));
-    world.send(&shaky, &VisitEnd::Unanswered);
+    world.send(
+        &shaky,
+        &VisitEnd::Unanswered {
+            after: Duration::ZERO,
+        },
+    );
     assert_eq!(world.fill(&shaky).len(), 12, "a connection has broken");
-    let visit = world.go(&shaky);
-    world.pass(Duration::from_secs(30));
-    visit.ended(&VisitEnd::Unanswered, world.now);
+    for _ in 0..2 {
+        let after = Duration::from_secs(30);
+        world.send(&shaky, &VisitEnd::Unanswered { after });
+    }
     world.send(&shaky, &answered(&ACCEPTED));
     assert_eq!(world.fill(&shaky).len(), 2);
 }
@@ -361,7 +382,12 @@ fn many_names_of_one_server_that_hangs_leave_room_for_who_has_answered() {
     assert!(!full(&late));
     let visits = world.fill(&late);
     assert_eq!(visits.len(), 2);
-    second.ended(&VisitEnd::Unanswered, world.now);
+    second.ended(
+        &VisitEnd::Unanswered {
+            after: Duration::ZERO,
+        },
+        world.now,
+    );
     assert!(
         full(&other("later.example")),
         "and is not counted off twice"

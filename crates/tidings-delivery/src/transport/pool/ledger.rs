@@ -101,9 +101,9 @@ impl<C: Clone> Ledger<C> {
         }
     }
 
-    /// Whether there was ever a connection.
-    pub(super) fn has_connected(&self) -> bool {
-        self.protocol.is_some()
+    /// Whether there are connections that take requests, if not at this moment.
+    pub(super) fn takes_requests(&self) -> bool {
+        self.slots.iter().any(|slot| slot.limit > 0)
     }
 
     /// Takes room for a request. A direct message gets the connection with the least under way: it
@@ -268,7 +268,7 @@ impl<C: Clone> Ledger<C> {
         (count, self.open_from.max(now))
     }
 
-    #[cfg(test)]
+    /// Whether nothing is under way, and nothing is being opened.
     pub(super) fn is_unused(&self) -> bool {
         self.in_flight == 0 && self.opening == 0
     }

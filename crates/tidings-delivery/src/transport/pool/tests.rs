@@ -100,7 +100,7 @@ async fn a_connection_that_takes_nothing_is_not_given_again() {
     let rig = Rig::new();
     let (connection, mut far) = rig.connection().await;
     rig.opened(&connection);
-    let room = rig.pool.turn(Lane::Bulk, rig.now).await.unwrap();
+    let room = rig.pool.turn(Lane::Bulk, false, rig.now).await.unwrap();
     // SETTINGS, and a good-bye that names no stream. The pool is not told of it.
     let good_bye = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     far.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
@@ -118,7 +118,7 @@ async fn who_comes_while_an_opening_is_given_up_gets_one_of_their_own() {
     let rig = Rig::new();
     rig.pool.expect(1, rig.now);
     rig.openings.0.notified().await;
-    let mut turn = pin!(rig.pool.turn(Lane::Bulk, rig.now));
+    let mut turn = pin!(rig.pool.turn(Lane::Bulk, false, rig.now));
     let mut context = Context::from_waker(Waker::noop());
     assert!(turn.as_mut().poll(&mut context).is_pending());
     rig.pool.end_opening(1, rig.now, Ok(None));

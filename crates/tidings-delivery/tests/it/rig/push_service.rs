@@ -167,6 +167,7 @@ impl Transport for Wire {
         &self,
         resource: &PushResource,
         _lane: Lane,
+        _has_accepted: bool,
     ) -> Result<Box<dyn Turn>, TransportError> {
         // As the transport does.
         match timeout(LONGEST_WAIT, self.0.room.acquire()).await {
