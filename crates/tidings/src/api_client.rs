@@ -259,6 +259,7 @@ fn agent(proxy: Option<Proxy>, timeout: Duration) -> Agent {
         .proxy(proxy)
         .timeout_global(Some(timeout))
         // Earlier, so that who was never reached can be told from who does not answer.
+        .timeout_resolve(Some(timeout / 2))
         .timeout_connect(Some(timeout / 2))
         .http_status_as_error(false)
         .build()

@@ -13,6 +13,9 @@ const TRIES: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// The longest pause that a server or a proxy is granted.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(2);
+
 /// A call that failed.
 pub(crate) struct CallError {
     error: anyhow::Error,
@@ -50,8 +53,8 @@ impl CallError {
     ) -> Self {
         Self {
             may_pass: matches!(status.as_u16(), 408 | 429 | 500..=599),
-            // A proxy says so too when it has lost the server.
-            may_have_worked: status.is_server_error(),
+            // A proxy that has lost the server. The server itself says what it did not do.
+            may_have_worked: matches!(status.as_u16(), 502 | 504),
             retry_after,
             ..Self::for_good(error)
         }
@@ -77,7 +80,8 @@ pub(crate) fn insist<T>(
             Err(error) if error.may_pass => error,
             ended => return ended.map_err(CallError::into_error),
         };
-        let wait = error.retry_after.unwrap_or(pause);
+        let asked = error.retry_after.map(|it| it.min(LONGEST_RETRY_AFTER));
+        let wait = asked.unwrap_or(pause);
         output::say(&format!(
             "{:#}; trying again in {} ms",
             error.into_error(),

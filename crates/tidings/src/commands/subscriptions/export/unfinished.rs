@@ -52,7 +52,13 @@ impl Unfinished {
             Err(error) if error.error.kind() == ErrorKind::AlreadyExists => {
                 bail!("{}", is_there(&self.wanted))
             }
-            named => named.map(drop).with_context(cannot),
+            // It is complete, and not lost because this folder takes no new name for it.
+            Err(error) => {
+                let (_, kept) = error.file.keep().with_context(cannot)?;
+                let whole = format!("{}; all of it is in {}", cannot(), kept.display());
+                Err(error.error).context(whole)
+            }
+            Ok(_) => Ok(()),
         }
     }
 
