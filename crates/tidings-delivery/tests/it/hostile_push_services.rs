@@ -15,6 +15,19 @@ use tokio_util::task::TaskTracker;
 
 use crate::transport::{LOOPBACK, listen_on, post, read_request, transport, was_connected_to};
 
+/// A transport that connects to a network of this machine.
+fn to(network: &str, resolver: impl Resolver + 'static, limits: Limits) -> PushTransport {
+    let admission = Admission::new()
+        .with_networks([network.parse().unwrap()])
+        .with_insecure(true);
+    PushTransport::new(
+        Arc::new(admission),
+        client_config(None).unwrap(),
+        Arc::new(resolver),
+        limits,
+    )
+}
+
 /// Sends what comes after the request an octet a second.
 async fn answer_slowly(listener: &TcpListener, at_once: &str, slowly: &str) {
     let (mut connection, _) = listener.accept().await.unwrap();
@@ -46,15 +59,7 @@ async fn an_answer_that_comes_octet_by_octet_is_not_waited_for() {
         ),
     ] {
         let (listener, port) = listen_on(LOOPBACK).await;
-        let admission = Admission::new()
-            .with_networks(["127.0.0.0/8".parse().unwrap()])
-            .with_insecure(true);
-        let transport = PushTransport::new(
-            Arc::new(admission),
-            client_config(None).unwrap(),
-            Arc::new(Turns::default()),
-            Limits::default(),
-        );
+        let transport = to("127.0.0.0/8", Turns::default(), Limits::default());
         let url = format!("http://127.0.0.1:{port}/x");
         let asked = async {
             let answered = post(&transport, &url).await;
@@ -130,15 +135,7 @@ async fn a_name_that_comes_to_lead_elsewhere_is_not_followed() {
     let answers = [&["127.0.0.2"][..]].into_iter().chain(forbidden);
     let answers = answers.map(|list| list.iter().map(|it| it.parse().unwrap()).collect());
     let resolver = Turns(Mutex::new(answers.collect()));
-    let admission = Admission::new()
-        .with_networks(["127.0.0.2/32".parse().unwrap()])
-        .with_insecure(true);
-    let transport = PushTransport::new(
-        Arc::new(admission),
-        client_config(None).unwrap(),
-        Arc::new(resolver),
-        Limits::default(),
-    );
+    let transport = to("127.0.0.2/32", resolver, Limits::default());
     let url = format!("http://push.example.org:{port}/x");
     let serve = async {
         let (mut connection, _) = public.accept().await.unwrap();
@@ -167,18 +164,11 @@ impl Resolver for Nowhere {
 
 #[tokio::test]
 async fn names_made_up_below_a_known_push_service_close_nobodys_connections() {
-    let admission = Admission::new()
-        .with_networks(["127.0.0.0/8".parse().unwrap()])
-        .with_insecure(true);
-    let transport = PushTransport::new(
-        Arc::new(admission),
-        client_config(None).unwrap(),
-        Arc::new(Nowhere),
-        Limits {
-            origins: 8,
-            ..Limits::default()
-        },
-    );
+    let limits = Limits {
+        origins: 8,
+        ..Limits::default()
+    };
+    let transport = to("127.0.0.0/8", Nowhere, limits);
     let connections = Arc::new(AtomicUsize::new(0));
     let tasks = TaskTracker::new();
     let mut strangers = Vec::new();
