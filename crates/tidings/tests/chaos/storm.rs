@@ -22,8 +22,12 @@ const GONE_RULE: usize = 1;
 /// So many answers at most are lost with a server that is killed, besides those that it waits for.
 const UNRECORDED: usize = 256;
 
-/// So many answers more may be on their way to a server that has little of the machine.
-const ON_THEIR_WAY: usize = 256;
+/// So many answers more may be on their way to a server that has little of the machine, or wait to be
+/// sent again since the kill before: one for each of so many subscribers, at least the first and at most
+/// the last.
+const ONE_ON_ITS_WAY_IN: usize = 16;
+const FEWEST_ON_THEIR_WAY: usize = 256;
+const MOST_ON_THEIR_WAY: usize = 4_096;
 
 fn faults() -> Value {
     json!([
@@ -68,6 +72,8 @@ async fn whoever_is_not_gone_gets_the_message_however_often_the_server_is_killed
         direct,
         sent: Vec::new(),
         kills: Vec::new(),
+        on_their_way: (sizes.subscribers / ONE_ON_ITS_WAY_IN)
+            .clamp(FEWEST_ON_THEIR_WAY, MOST_ON_THEIR_WAY),
     };
     let tidings = storm.kill_at(tidings, &sizes.kill_points()).await?;
     while storm.send_direct(&tidings).await? {}
@@ -97,6 +103,7 @@ struct Storm<'a> {
     /// The ids of these messages, so far.
     sent: Vec<String>,
     kills: Vec<Kill>,
+    on_their_way: usize,
 }
 
 /// What is known of one kill.
@@ -196,7 +203,7 @@ impl Storm<'_> {
     /// What is answered is soon written down, what was is not sent again, and the next server goes on
     /// in time.
     fn check_kills(&self, all: &[Got], limit: Option<Duration>) {
-        let most_unrecorded = |kill: &Kill| kill.in_flight + UNRECORDED + ON_THEIR_WAY;
+        let most_unrecorded = |kill: &Kill| kill.in_flight + UNRECORDED + self.on_their_way;
         let tells = |kill: &Kill| kill.accepted > most_unrecorded(kill);
         assert!(
             self.kills.iter().any(tells),
